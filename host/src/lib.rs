@@ -1,0 +1,8 @@
+//! cofre: backups of databases and directories that open without the program that made them.
+//!
+//! A run reads the sources ([`source`]), turns each into one artifact (`tar`, compression, AES-256-CBC: [`pipeline`]),
+//! writes the ciphertext to the spool ([`spool`]) and copies it to every destination ([`copy`]) through a sandboxed
+//! component ([`plugin`]). A set ([`set`]) is complete where its sealed manifest is, and the manifest goes last.
+//! The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
+
+pub mod ports;

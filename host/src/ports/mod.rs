@@ -1,0 +1,19 @@
+//! The traits and plain data through which the use cases in `job/` reach the world.
+//!
+//! Everything below `job/` (sources, pipeline, plug-ins, catalogue) depends on this module and never on each other's
+//! insides, so that each can be read, replaced and tested alone. Nothing here does I/O.
+
+mod destination;
+mod meter;
+mod settings;
+mod source;
+
+pub use destination::{BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload};
+pub use meter::{Meter, Warning, Warnings};
+pub use settings::{
+    DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PatternError, PluginLimits,
+    SecretText, TlsMode,
+};
+pub use source::{
+    DirectoryPassport, DumpEntry, ObjectKind, ObjectPassport, SchemaPassport, ServerInfo, SnapshotPosition, TableKind, TablePassport,
+};
