@@ -1,0 +1,20 @@
+//! What a snapshot set is on a destination: its name, its files, its manifest and the seal over it (D1, D5).
+//!
+//! Pure data and pure functions; nothing here reads or writes a file. The states are types: a [`Manifest`] becomes a
+//! [`SealedManifest`] only by sealing it or by checking a seal, and everything that restores takes the sealed one.
+
+mod layout;
+mod manifest;
+mod name;
+mod notes;
+mod passport;
+mod seal;
+mod sums;
+
+pub use layout::{BACKUP_LOG, MANIFEST, MD5SUMS, RESTORE_NOTES, SEAL, SHA256SUMS, directory_key, grants_key, own_key, schema_key, schema_stems, set_key};
+pub use manifest::{ArtifactKind, ArtifactRecord, CompressionRecord, EncryptionRecord, FileRecord, Manifest, ManifestError, MissingRecord};
+pub use name::{SetName, SetNameError};
+pub use notes::restore_notes;
+pub use passport::{DirectoryEntry, Passport, PassportError, SchemaEntry, ServerEntry};
+pub use seal::{SealError, SealedManifest};
+pub use sums::{md5_sums, sha256_sums};
