@@ -20,12 +20,12 @@ const LIBC_PACKAGE: &str = "wasi-libc";
 const LIBC_SUITE: &str = "trixie";
 
 /// What std 1.96 links with and that C library lacks. A component has one thread, so each says so.
+/// Declared without `pthread.h`, whose macros of these names refuse to compile; every parameter is a pointer.
 const PTHREAD_STUBS: &str = "\
 #include <errno.h>
-#include <pthread.h>
-int pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *p) { (void)t; (void)a; (void)f; (void)p; return ENOTSUP; }
-int pthread_join(pthread_t t, void **r) { (void)t; (void)r; return ENOTSUP; }
-int pthread_detach(pthread_t t) { (void)t; return ENOTSUP; }
+int pthread_create(void *thread, const void *attributes, void *(*start)(void *), void *argument) { return ENOTSUP; }
+int pthread_join(void *thread, void **result) { return ENOTSUP; }
+int pthread_detach(void *thread) { return ENOTSUP; }
 ";
 
 /// A cargo that builds components, with what it needs to do so.

@@ -1,0 +1,185 @@
+//! The way back: decrypts, finds the members or frames that the encoder wrote, decompresses them in parallel, in order.
+//!
+//! An artifact that somebody made with `tar | gzip | openssl` reads as well, on one thread. The end of the stream is
+//! reported only after padding, trailers and the end of the input all held.
+
+use std::io::{self, BufReader, Read};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::cipher::{DecryptReader, Kdf, Passphrase, read_full};
+use super::{Compression, PipelineError, gzip, zstd};
+
+const BLOCKS_AHEAD: usize = 2;
+
+/// Reads the plain bytes of an artifact.
+pub struct Decoder {
+    inner: Inner,
+}
+
+enum Inner {
+    Parallel(Parallel),
+    Single(Box<dyn Read + Send>),
+}
+
+impl Decoder {
+    /// Opens an artifact; fails at once where the passphrase is wrong.
+    ///
+    /// # Errors
+    /// When the source is no artifact, or its first bytes do not decrypt to compressed data.
+    pub fn open(
+        source: impl Read + Send + 'static,
+        passphrase: &Passphrase,
+        kdf: Kdf,
+        compression: Compression,
+        threads: usize,
+    ) -> Result<Self, PipelineError> {
+        let mut plain = DecryptReader::open(source, passphrase, kdf)?;
+        let mut head = vec![0; gzip::HEADER_SIZE.max(zstd::HEADER_SIZE)];
+        let got = match read_full(&mut plain, &mut head) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(PipelineError::WrongPassphrase),
+            other => other?,
+        };
+        head.truncate(got);
+        let (known, ours) = match compression {
+            Compression::Gzip { .. } => (gzip::is_gzip(&head), gzip::parse_header(&head[..got.min(gzip::HEADER_SIZE)]).is_some()),
+            Compression::Zstd { .. } => (zstd::is_zstd(&head), zstd::parse_header(&head).is_some()),
+        };
+        if !known {
+            return Err(PipelineError::WrongPassphrase);
+        }
+        let stream = io::Cursor::new(head).chain(plain);
+        let inner = match (ours, compression) {
+            (true, _) => Inner::Parallel(Parallel::start(stream, compression, threads.max(1))?),
+            (false, Compression::Gzip { .. }) => Inner::Single(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(stream)))),
+            (false, Compression::Zstd { .. }) => Inner::Single(Box::new(::zstd::stream::read::Decoder::new(stream)?)),
+        };
+        Ok(Self { inner })
+    }
+}
+
+impl Read for Decoder {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.inner {
+            Inner::Parallel(parallel) => parallel.read(buffer),
+            Inner::Single(reader) => reader.read(buffer),
+        }
+    }
+}
+
+type Plain = Result<Vec<u8>, PipelineError>;
+
+struct Job {
+    packed: Vec<u8>,
+    plain: usize,
+    reply: Sender<Plain>,
+}
+
+struct Parallel {
+    queue: Option<Receiver<Receiver<Plain>>>,
+    current: Vec<u8>,
+    position: usize,
+    ended: bool,
+    spare: Sender<Vec<u8>>,
+    splitter: Option<JoinHandle<Result<(), PipelineError>>>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Parallel {
+    fn start(stream: impl Read + Send + 'static, compression: Compression, threads: usize) -> io::Result<Self> {
+        let (jobs, work) = bounded::<Job>(1);
+        let (orders, queue) = bounded(threads + BLOCKS_AHEAD);
+        let (spare, spares) = bounded::<Vec<u8>>(threads + BLOCKS_AHEAD + 1);
+        let mut workers = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let (work, spares) = (work.clone(), spares.clone());
+            workers.push(std::thread::Builder::new().name("decompress".into()).spawn(move || decompress(compression, &work, &spares))?);
+        }
+        let splitter = std::thread::Builder::new().name("decrypt".into()).spawn(move || split(stream, compression, &jobs, &orders))?;
+        Ok(Self { queue: Some(queue), current: Vec::new(), position: 0, ended: false, spare, splitter: Some(splitter), workers })
+    }
+
+    fn next(&mut self) -> Result<bool, PipelineError> {
+        let Some(answer) = self.queue.as_ref().and_then(|queue| queue.recv().ok()) else {
+            self.ended = true;
+            // The splitter is at the end, or failed: only it can say which.
+            return self.splitter.take().map_or(Ok(false), |splitter| splitter.join().unwrap_or(Err(PipelineError::ThreadDied)).map(|()| false));
+        };
+        let block = answer.recv().map_err(|_| PipelineError::ThreadDied)??;
+        let _ = self.spare.try_send(std::mem::replace(&mut self.current, block));
+        self.position = 0;
+        Ok(true)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.position == self.current.len() {
+            if self.ended || !self.next()? {
+                return Ok(0);
+            }
+        }
+        let count = buffer.len().min(self.current.len() - self.position);
+        buffer[..count].copy_from_slice(&self.current[self.position..self.position + count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+impl Drop for Parallel {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(splitter) = self.splitter.take() {
+            let _ = splitter.join();
+        }
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
+fn decompress(compression: Compression, work: &Receiver<Job>, spares: &Receiver<Vec<u8>>) {
+    for job in work {
+        let mut output = spares.try_recv().unwrap_or_default();
+        let result = match compression {
+            Compression::Gzip { .. } => gzip::decompress(&job.packed, job.plain, &mut output),
+            Compression::Zstd { .. } => zstd::decompress(&job.packed, &mut output),
+        };
+        let _ = job.reply.send(result.map(|()| output));
+    }
+}
+
+/// Cuts the compressed stream into members or frames and hands them out in order. Returns early when nobody reads any more.
+fn split(mut stream: impl Read, compression: Compression, jobs: &Sender<Job>, orders: &Sender<Receiver<Plain>>) -> Result<(), PipelineError> {
+    let header_size = match compression {
+        Compression::Gzip { .. } => gzip::HEADER_SIZE,
+        Compression::Zstd { .. } => zstd::HEADER_SIZE,
+    };
+    loop {
+        let mut packed = vec![0; header_size];
+        let got = read_full(&mut stream, &mut packed)?;
+        if got == 0 {
+            return Ok(());
+        }
+        let (rest, plain) = announced(compression, &packed[..got]).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
+        if let Compression::Zstd { .. } = compression {
+            packed.clear();
+        }
+        let start = packed.len();
+        packed.resize(start + rest, 0);
+        if read_full(&mut stream, &mut packed[start..])? < rest {
+            return Err(PipelineError::Truncated("its last block is cut"));
+        }
+        let (reply, answer) = bounded(1);
+        if orders.send(answer).is_err() || jobs.send(Job { packed, plain, reply }).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Bytes that follow a header, and the plain length it announces.
+fn announced(compression: Compression, header: &[u8]) -> Option<(usize, usize)> {
+    match compression {
+        Compression::Gzip { .. } => gzip::parse_header(header).map(|found| (found.member - gzip::HEADER_SIZE, found.plain)),
+        Compression::Zstd { .. } => zstd::parse_header(header).map(|length| (length, 0)),
+    }
+}
