@@ -5,7 +5,10 @@
 //! component ([`plugin`]). A set ([`set`]) is complete where its sealed manifest is, and the manifest goes last.
 //! The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
 
+pub mod catalog;
+pub mod copy;
 pub mod pipeline;
 pub mod ports;
 pub mod set;
 pub mod source;
+pub mod spool;

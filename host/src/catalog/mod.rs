@@ -1,0 +1,400 @@
+//! What cofre remembers: runs, sets, copies, open uploads. A cache (D9): everything here can be read again from the
+//! manifests on any destination, and losing the file loses nothing but open upload sessions.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::set::{Manifest, SetName};
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// Why the catalogue cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// The file cannot be opened.
+    #[error("cannot open the catalogue `{}`: {source}; it is a cache: move the file away and run `cofre catalog rebuild --from DESTINATION`", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: rusqlite::Error,
+    },
+    /// A later cofre made it.
+    #[error("the catalogue `{}` was made by a later cofre (schema {found}, this one knows {known}); use that version, or move the file away and run `cofre catalog rebuild --from DESTINATION`", path.display())]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The file cannot be made private.
+    #[error("cannot make the catalogue `{}`: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A statement failed.
+    #[error("the catalogue cannot be used: {0}; it is a cache: move the file away and run `cofre catalog rebuild --from DESTINATION`")]
+    Statement(#[from] rusqlite::Error),
+}
+
+/// The catalogue.
+#[derive(Debug)]
+pub struct Catalog {
+    connection: Mutex<Connection>,
+}
+
+/// One line of a run's history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRecord {
+    /// `run`, `resume`, `verify`, `restore`.
+    pub verb: String,
+    /// Set, where there was one.
+    pub set: Option<String>,
+    /// RFC 3339.
+    pub started: String,
+    /// RFC 3339; absent while it runs, and for a run that was killed.
+    pub finished: Option<String>,
+    /// `done`, `warnings`, `failed`.
+    pub outcome: Option<String>,
+    /// One line about it.
+    pub detail: Option<String>,
+}
+
+/// What is known of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetRecord {
+    /// Its name.
+    pub name: String,
+    /// Whether nothing was missing.
+    pub whole: bool,
+    /// Plain bytes.
+    pub plain: u64,
+    /// Stored bytes.
+    pub stored: u64,
+    /// Artifacts.
+    pub artifacts: u64,
+    /// Warnings.
+    pub warnings: u64,
+    /// Its copies.
+    pub copies: Vec<CopyRecord>,
+}
+
+/// What is known of one copy of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyRecord {
+    /// Name of the destination.
+    pub destination: String,
+    /// Whether its seal is there.
+    pub complete: bool,
+    /// One line about it.
+    pub detail: String,
+    /// Last successful verification, RFC 3339.
+    pub verified: Option<String>,
+}
+
+impl Catalog {
+    /// Opens the catalogue, making and migrating it as needed.
+    ///
+    /// # Errors
+    /// When it is damaged, made by a later cofre, or cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let create = |source| CatalogError::Create { path: path.to_path_buf(), source };
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(create)?;
+        }
+        // SQLite gives its journal files the mode of the database: private from the first byte.
+        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(create)?;
+        let open = |source| CatalogError::Open { path: path.to_path_buf(), source };
+        let mut connection = Connection::open(path).map_err(open)?;
+        connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(open)?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        if found > known {
+            return Err(CatalogError::Later { path: path.to_path_buf(), found, known });
+        }
+        for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
+            transaction.commit()?;
+        }
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a verb began; returns its number.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn begin_run(&self, verb: &str, set: Option<SetName>) -> Result<i64, CatalogError> {
+        let connection = self.connection();
+        let set = set.map(|set| set.to_string());
+        connection.execute("INSERT INTO runs (verb, set_name, started) VALUES (?1, ?2, ?3)", params![verb, set, now()])?;
+        Ok(connection.last_insert_rowid())
+    }
+
+    /// Notes how it ended.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn finish_run(&self, run: i64, outcome: &str, detail: &str) -> Result<(), CatalogError> {
+        self.connection().execute("UPDATE runs SET finished = ?2, outcome = ?3, detail = ?4 WHERE id = ?1", params![run, now(), outcome, detail])?;
+        Ok(())
+    }
+
+    /// The newest runs, newest first.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, CatalogError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT verb, set_name, started, finished, outcome, detail FROM runs ORDER BY id DESC LIMIT ?1")?;
+        let rows = statement.query_map([limit], |row| {
+            Ok(RunRecord {
+                verb: row.get(0)?,
+                set: row.get(1)?,
+                started: row.get(2)?,
+                finished: row.get(3)?,
+                outcome: row.get(4)?,
+                detail: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Records a set and its artifacts, replacing what was known of it.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn record_set(&self, manifest: &Manifest) -> Result<(), CatalogError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let set = manifest.set.to_string();
+        transaction.execute(
+            "INSERT OR REPLACE INTO sets (name, whole, plain, stored, artifacts, warnings, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                set,
+                manifest.is_whole(),
+                signed(manifest.plain_bytes()),
+                signed(manifest.stored_bytes()),
+                signed(manifest.artifacts.len() as u64),
+                signed(manifest.warnings),
+                manifest.finished.to_string()
+            ],
+        )?;
+        transaction.execute("DELETE FROM artifacts WHERE set_name = ?1", [&set])?;
+        for artifact in &manifest.artifacts {
+            let kind = serde_json::to_string(&artifact.kind).unwrap_or_default();
+            transaction.execute(
+                "INSERT INTO artifacts (set_name, key, kind, source, name, plain, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    set,
+                    artifact.key,
+                    kind.trim_matches('"'),
+                    artifact.source.as_deref().unwrap_or(""),
+                    artifact.name,
+                    signed(artifact.plain),
+                    signed(artifact.size)
+                ],
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Records how far a destination is with a set.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn record_copy(&self, set: SetName, destination: &str, complete: bool, detail: &str) -> Result<(), CatalogError> {
+        self.connection().execute(
+            "INSERT INTO copies (set_name, destination, complete, detail, updated) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (set_name, destination) DO UPDATE SET complete = ?3, detail = ?4, updated = ?5",
+            params![set.to_string(), destination, complete, detail, now()],
+        )?;
+        Ok(())
+    }
+
+    /// Records that a copy was read back and held, or what was wrong with it.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn record_verification(&self, set: SetName, destination: &str, problem: Option<&str>) -> Result<(), CatalogError> {
+        self.record_copy(set, destination, problem.is_none(), problem.unwrap_or("verified"))?;
+        if problem.is_none() {
+            let sql = "UPDATE copies SET verified = ?3 WHERE set_name = ?1 AND destination = ?2";
+            self.connection().execute(sql, params![set.to_string(), destination, now()])?;
+        }
+        Ok(())
+    }
+
+    /// Destinations that have not completed a set.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn incomplete(&self, set: SetName) -> Result<Vec<String>, CatalogError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT destination FROM copies WHERE set_name = ?1 AND complete = 0 ORDER BY destination")?;
+        let rows = statement.query_map([set.to_string()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// All sets, newest first.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn sets(&self) -> Result<Vec<SetRecord>, CatalogError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT name, whole, plain, stored, artifacts, warnings FROM sets ORDER BY name DESC")?;
+        let rows = statement.query_map([], |row| {
+            Ok(SetRecord {
+                name: row.get(0)?,
+                whole: row.get(1)?,
+                plain: unsigned(row.get(2)?),
+                stored: unsigned(row.get(3)?),
+                artifacts: unsigned(row.get(4)?),
+                warnings: unsigned(row.get(5)?),
+                copies: Vec::new(),
+            })
+        })?;
+        let mut sets: Vec<SetRecord> = rows.collect::<Result<_, _>>()?;
+        let mut statement = connection.prepare("SELECT destination, complete, detail, verified FROM copies WHERE set_name = ?1 ORDER BY destination")?;
+        for set in &mut sets {
+            let rows = statement.query_map([&set.name], |row| {
+                Ok(CopyRecord { destination: row.get(0)?, complete: row.get(1)?, detail: row.get(2)?, verified: row.get(3)? })
+            })?;
+            set.copies = rows.collect::<Result<_, _>>()?;
+        }
+        Ok(sets)
+    }
+
+    /// Artifacts of the newest whole set before `set`: `(kind, source, name, plain bytes)`.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn artifacts_before(&self, set: SetName) -> Result<Vec<(String, String, String, u64)>, CatalogError> {
+        let connection = self.connection();
+        let sql = "SELECT name FROM sets WHERE name < ?1 AND whole = 1 ORDER BY name DESC LIMIT 1";
+        let Some(previous): Option<String> = connection.query_row(sql, [set.to_string()], |row| row.get(0)).optional()? else {
+            return Ok(Vec::new());
+        };
+        let mut statement = connection.prepare("SELECT kind, source, name, plain FROM artifacts WHERE set_name = ?1")?;
+        let rows = statement.query_map([previous], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, unsigned(row.get(3)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Forgets all sets and copies, before they are read again from a destination.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn forget_sets(&self) -> Result<(), CatalogError> {
+        self.connection().execute_batch("BEGIN; DELETE FROM artifacts; DELETE FROM copies; DELETE FROM sets; COMMIT;")?;
+        Ok(())
+    }
+
+    /// The token of an open upload.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn upload(&self, set: SetName, destination: &str, key: &str) -> Result<Option<String>, CatalogError> {
+        let sql = "SELECT token FROM uploads WHERE set_name = ?1 AND destination = ?2 AND key = ?3";
+        Ok(self.connection().query_row(sql, params![set.to_string(), destination, key], |row| row.get(0)).optional()?)
+    }
+
+    /// Remembers an open upload.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn remember_upload(&self, set: SetName, destination: &str, key: &str, token: &str) -> Result<(), CatalogError> {
+        let sql = "INSERT OR REPLACE INTO uploads (set_name, destination, key, token) VALUES (?1, ?2, ?3, ?4)";
+        self.connection().execute(sql, params![set.to_string(), destination, key, token])?;
+        Ok(())
+    }
+
+    /// Forgets an upload that was finished or aborted.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn forget_upload(&self, set: SetName, destination: &str, key: &str) -> Result<(), CatalogError> {
+        let sql = "DELETE FROM uploads WHERE set_name = ?1 AND destination = ?2 AND key = ?3";
+        self.connection().execute(sql, params![set.to_string(), destination, key])?;
+        Ok(())
+    }
+
+    /// Open uploads of a set: `(destination, key, token)`.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn uploads(&self, set: SetName) -> Result<Vec<(String, String, String)>, CatalogError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT destination, key, token FROM uploads WHERE set_name = ?1")?;
+        let rows = statement.query_map([set.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+// SQLite's integers are signed; no size comes near the difference.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_is_remembered_until_it_is_forgotten() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let set: SetName = "backup_2026_01_01_00_00_00".parse().expect("valid");
+        let path = directory.path().join("state/catalog.db");
+        Catalog::open(&path).expect("opens").remember_upload(set, "disk", "a", "t1").expect("written");
+        let catalog = Catalog::open(&path).expect("opens again");
+        assert_eq!(catalog.upload(set, "disk", "a").expect("read").as_deref(), Some("t1"));
+        catalog.forget_upload(set, "disk", "a").expect("written");
+        assert_eq!(catalog.upload(set, "disk", "a").expect("read"), None);
+    }
+
+    #[test]
+    fn a_damaged_or_later_file_names_the_mend() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("catalog.db");
+        std::fs::write(&path, vec![b'x'; 8_192]).expect("written");
+        assert!(Catalog::open(&path).expect_err("damaged").to_string().contains("catalog rebuild"));
+        std::fs::remove_file(&path).expect("removed");
+        drop(Catalog::open(&path).expect("opens"));
+        Connection::open(&path).expect("opens").pragma_update(None, "user_version", 99).expect("written");
+        assert!(matches!(Catalog::open(&path), Err(CatalogError::Later { found: 99, .. })));
+    }
+
+    #[test]
+    fn the_file_is_private() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("catalog.db");
+        drop(Catalog::open(&path).expect("opens"));
+        assert_eq!(std::fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,89 @@
+//! Copies from the spool to destinations: each destination at its own speed, retries and resumption decided here only (D4, D8).
+
+mod file;
+mod set;
+
+use std::time::Duration;
+
+use crate::ports::DestinationError;
+
+pub use file::{CopyContext, CopyJob, Expected, copy_file};
+pub use set::{DestinationOutcome, Lane, SetCopies, clean_up};
+
+/// When a failed step is tried again.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Attempts without a byte of progress before a copy is given up.
+    pub attempts: u32,
+    /// First pause; doubles each time, with up to half of it added by chance.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+    /// Longest a single call may take; a deadline, not an idle time-out.
+    pub call: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(120),
+            call: Duration::from_secs(1_800),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause before attempt `failures + 1`.
+    fn pause(&self, failures: u32, error: &DestinationError) -> Duration {
+        if let Some(asked) = error.retry_after {
+            return asked.min(self.longest_pause * 4);
+        }
+        let pause = self.first_pause.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.longest_pause);
+        let mut chance = [0];
+        // Without randomness the pause is only less spread out.
+        let _ = getrandom::fill(&mut chance);
+        pause + pause / 2 * u32::from(chance[0]) / 255
+    }
+}
+
+/// Remembers open upload sessions over a restart of the host.
+pub trait UploadJournal: Send + Sync {
+    /// Token of the open session for `key`.
+    fn token(&self, key: &str) -> Option<String>;
+    /// Remembers a session.
+    fn remember(&self, key: &str, token: &str);
+    /// Forgets it: finished, aborted or lost.
+    fn forget(&self, key: &str);
+}
+
+/// Why a copy failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The destination failed, and trying again did not help or cannot.
+    #[error("cannot copy `{key}`: {source}")]
+    Destination {
+        /// The key.
+        key: String,
+        /// Why not.
+        source: DestinationError,
+    },
+    /// The spool file cannot be read.
+    #[error("cannot read `{key}` from the spool: {source}")]
+    Spool {
+        /// The key.
+        key: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The artifact was given up by its source.
+    #[error("`{key}` was abandoned: its source failed")]
+    Aborted {
+        /// The key.
+        key: String,
+    },
+    /// Somebody cancelled.
+    #[error("cancelled")]
+    Cancelled,
+}
