@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod copy;
 pub mod pipeline;
+pub mod plugin;
 pub mod ports;
 pub mod set;
 pub mod source;

@@ -54,7 +54,11 @@ impl Body {
             moved += rest.len() as u64;
             (self.buffer, self.position) = (Vec::new(), 0);
         }
-        let Source::Stream(stream) = &self.source else { return Err(io::Error::from(io::ErrorKind::Unsupported)) };
+        let stream = match &mut self.source {
+            Source::Stream(stream) => stream,
+            // The component's own bytes, as a probe sends them.
+            Source::Reader(_) => return self.copy_to(out, &failure).map(|count| moved + count),
+        };
         while self.fetched < self.length {
             let wanted = (self.length - self.fetched).min(CHUNK);
             match out.blocking_splice(stream, wanted) {
@@ -68,6 +72,24 @@ impl Body {
             }
         }
         Ok(moved)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Body {
+    fn copy_to(&mut self, out: &OutputStream, failure: &impl Fn(StreamError) -> io::Error) -> io::Result<u64> {
+        let mut moved = 0;
+        loop {
+            let count = match self.fill_buf()? {
+                [] => return Ok(moved),
+                bytes => {
+                    write_stream(out, bytes, failure)?;
+                    bytes.len()
+                }
+            };
+            moved += count as u64;
+            self.consume(count);
+        }
     }
 }
 

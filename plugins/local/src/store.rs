@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use cofre_sdk::files::{Dir, Kind, Metadata};
-use cofre_sdk::{Body, Context as _, Destination, Error, Limits, Object, Page, Range, Result, Sink, Upload as _};
+use cofre_sdk::{Body, Context as _, Destination, Error, ErrorKind, Limits, Object, Page, Range, Result, Sink, Upload as _};
 
 use crate::key;
 use crate::listing;
@@ -83,18 +83,20 @@ impl Destination for Local {
         let length = content.len() as u64;
         let key = format!("cofre-probe-{:016x}", RandomState::new().hash_one(0));
         let mut upload = self.begin(&key, Some(length))?;
-        upload.write(&mut Body::from_reader(&content[..], length))?;
-        let stored = upload.finish()?;
-        let looked_up = self.stat(&key);
-        let deleted = self.delete(&key);
-        if let Err(error) = deleted {
-            cofre_sdk::log!(Warn, "the probe file {key} stays: {error}");
+        let stored = upload.write(&mut Body::from_reader(&content[..], length)).and_then(|_| upload.finish());
+        if stored.is_err() {
+            // What went wrong is the answer; that the partial file may stay is not.
+            let _ = upload.abort();
         }
-        match looked_up? {
-            found if found.size == length && stored.size == length => {
-                Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: PARALLEL_UPLOADS })
-            }
-            found => Err(Error::integrity(format!("a probe of {length} bytes was stored as {}", found.size))),
+        let found = stored.and_then(|_| self.stat(&key));
+        match self.delete(&key) {
+            // The administrator may keep a directory from which nothing can be removed.
+            Err(error) if error.kind() == ErrorKind::AccessDenied => cofre_sdk::log!(Warn, "the probe file {key} stays: {error}"),
+            deleted => deleted?,
+        }
+        match found?.size {
+            size if size == length => Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: PARALLEL_UPLOADS }),
+            size => Err(Error::integrity(format!("a probe of {length} bytes was stored as {size}"))),
         }
     }
 
@@ -125,7 +127,7 @@ impl Destination for Local {
 
     fn delete(&self, key: &str) -> Result<()> {
         match self.object(key) {
-            Err(error) if error.kind() == cofre_sdk::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             found => found?,
         };
         let path = self.folder.path(key);
@@ -150,8 +152,6 @@ pub(crate) fn object(key: &str, metadata: &Metadata) -> Object {
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
-
-    use cofre_sdk::{ErrorKind, Upload as _};
 
     use super::*;
 

@@ -1,0 +1,235 @@
+//! `wasi:http` for plug-ins: every request is checked by name and port, resolved by our own look-up, encrypted by the host
+//! (rustls, the platform's roots and the instance's `ca_file`). Redirects are not followed here; a plug-in that follows one
+//! makes a new request, which is checked like any other. Connections are kept and used again by the same instance only.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ::http::uri::Scheme;
+use ::http::{Request, Response, Uri};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
+
+use super::component::PluginError;
+use super::dns;
+use super::grants::Gate;
+
+type WasiBody = UnsyncBoxBody<Bytes, Error>;
+type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+/// Idle connections kept for one target.
+const IDLE_MAX: usize = 8;
+/// Longest that any phase of a request may take, whatever the plug-in asks for.
+const PHASE_MAX: Duration = Duration::from_secs(300);
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+
+/// TLS and connections of one instance.
+pub(super) struct HttpDoor {
+    tls: Arc<rustls::ClientConfig>,
+    roots: Vec<Vec<u8>>,
+    idle: Mutex<HashMap<(bool, String, u16), Vec<SendRequest<WasiBody>>>>,
+}
+
+impl HttpDoor {
+    /// Trusts the platform's roots and those in `ca_file`.
+    ///
+    /// # Errors
+    /// When `ca_file` cannot be read.
+    pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, PluginError> {
+        let mut certificates = rustls_native_certs::load_native_certs().certs;
+        if let Some(path) = ca_file {
+            let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+            let extra = read.map_err(|error| PluginError::ca_file(path, error.to_string()))?;
+            if extra.is_empty() {
+                return Err(PluginError::ca_file(path, "there is no certificate in it".to_owned()));
+            }
+            certificates.extend(extra);
+        }
+        let roots = certificates.iter().map(|certificate| certificate.to_vec()).collect();
+        let mut store = rustls::RootCertStore::empty();
+        store.add_parsable_certificates(certificates);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| PluginError::tls(&error))?
+            .with_root_certificates(store)
+            .with_no_client_auth();
+        Ok(Self { tls: Arc::new(tls), roots, idle: Mutex::default() })
+    }
+
+    /// DER of the roots that are trusted.
+    pub(super) fn roots(&self) -> Vec<Vec<u8>> {
+        self.roots.clone()
+    }
+
+    fn take(&self, target: &(bool, String, u16)) -> Option<SendRequest<WasiBody>> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = idle.get_mut(target)?;
+        list.retain(|connection| !connection.is_closed());
+        let ready = list.iter().position(SendRequest::is_ready)?;
+        Some(list.swap_remove(ready))
+    }
+
+    fn keep(&self, target: (bool, String, u16), connection: SendRequest<WasiBody>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = idle.entry(target).or_default();
+        if list.len() < IDLE_MAX {
+            list.push(connection);
+        }
+    }
+
+    async fn connect(&self, gate: &Gate, target: &(bool, String, u16)) -> Result<SendRequest<WasiBody>, Error> {
+        let (secure, host, port) = target;
+        let addresses = dns::resolve(gate, host).await.map_err(|code| match code {
+            ErrorCode::AccessDenied => Error::HttpRequestDenied,
+            code => Error::DnsError { rcode: Some(format!("{code:?}")), info_code: None },
+        })?;
+        let mut last = Error::DestinationNotFound;
+        for address in addresses {
+            match TcpStream::connect((address, *port)).await {
+                Ok(stream) => {
+                    let _ = stream.set_nodelay(true);
+                    return if *secure { self.secure(host, stream).await } else { handshake(stream).await };
+                }
+                Err(error) => last = Error::Connect(error),
+            }
+        }
+        Err(last)
+    }
+
+    async fn secure(&self, host: &str, stream: TcpStream) -> Result<SendRequest<WasiBody>, Error> {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
+        handshake(connector.connect(name, stream).await.map_err(Error::Tls)?).await
+    }
+}
+
+async fn handshake(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<WasiBody>, Error> {
+    let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
+    // Ends when both the sender and the body of its last response are gone.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a plug-in's connection ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// The hooks of one store.
+pub(super) struct Hooks {
+    gate: Gate,
+    door: Arc<HttpDoor>,
+}
+
+impl Hooks {
+    pub(super) fn new(gate: Gate, door: Arc<HttpDoor>) -> Self {
+        Self { gate, door }
+    }
+}
+
+impl WasiHttpHooks for Hooks {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let (gate, door) = (self.gate.clone(), Arc::clone(&self.door));
+        Box::new(async move { send(&gate, &door, request, options.unwrap_or_default()).await })
+    }
+}
+
+async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, options: RequestOptions) -> Answer {
+    let target = target_of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
+    if !gate.may_reach(&target.1, target.2) {
+        return Err(Error::HttpRequestDenied);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let phase = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
+    let first_byte = phase(options.first_byte_timeout, PHASE_MAX);
+    let connect = phase(options.connect_timeout, CONNECT_MAX);
+    let mut pooled = door.take(&target);
+    loop {
+        let (mut connection, reused) = match pooled.take() {
+            Some(connection) => (connection, true),
+            None => (tokio::time::timeout(connect, door.connect(gate, &target)).await.map_err(|_| Error::ConnectionTimeout)??, false),
+        };
+        let sent = tokio::time::timeout(first_byte, connection.try_send_request(request)).await.map_err(|_| Error::ConnectionReadTimeout)?;
+        match sent {
+            Ok(response) => {
+                door.keep(target, connection);
+                let between = phase(options.between_bytes_timeout, PHASE_MAX);
+                let response = response.map(|incoming| TimedBody::new(incoming, between).boxed_unsync());
+                return Ok((response, Box::new(async { Ok(()) })));
+            }
+            Err(mut error) => match error.take_message() {
+                // The server had closed an idle connection, and nothing of the request was sent: once more on a new one.
+                Some(unsent) if reused => request = unsent,
+                _ => return Err(Error::Hyper(error.into_error())),
+            },
+        }
+    }
+}
+
+fn target_of(uri: &Uri) -> Option<(bool, String, u16)> {
+    let secure = match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTP => false,
+        Some(scheme) if *scheme == Scheme::HTTPS => true,
+        _ => return None,
+    };
+    let host = uri.host()?.to_ascii_lowercase();
+    Some((secure, host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 })))
+}
+
+/// A response body that fails when nothing comes for too long.
+struct TimedBody {
+    incoming: hyper::body::Incoming,
+    between: Duration,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl TimedBody {
+    fn new(incoming: hyper::body::Incoming, between: Duration) -> Self {
+        Self { incoming, between, deadline: Box::pin(tokio::time::sleep(between)) }
+    }
+}
+
+impl Body for TimedBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
+            let next = Instant::now() + self.between;
+            self.deadline.as_mut().reset(next);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+        }
+        ready!(self.deadline.as_mut().poll(context));
+        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.incoming.size_hint()
+    }
+}
