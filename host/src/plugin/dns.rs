@@ -33,6 +33,7 @@ pub(super) async fn resolve(gate: &Gate, host: &str) -> Result<Vec<IpAddr>, Erro
 }
 
 /// A look-up under way, and then its addresses.
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct AddressStream {
     task: Option<tokio::task::JoinHandle<Result<Vec<IpAddr>, ErrorCode>>>,
     found: Result<std::vec::IntoIter<IpAddr>, ErrorCode>,

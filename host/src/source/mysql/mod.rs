@@ -1,0 +1,22 @@
+//! MySQL and MariaDB as a source: one consistent snapshot over all schemas (D3), read by several connections at once into
+//! dumps that the plain client loads (D2), and loaded again, whole, by schema or by table.
+//!
+//! The dump is documented in `docs/formats/dump.md`, the digests of the passport in `docs/formats/passport.md`.
+
+mod compare;
+mod connection;
+mod definitions;
+mod dump;
+mod grants;
+mod literal;
+mod load;
+mod names;
+mod rows;
+mod script;
+mod snapshot;
+
+pub use compare::{Difference, compare, passport_of};
+pub use connection::MysqlError;
+pub use dump::DumpContext;
+pub use load::{ENTRY_MAX, LoadOptions, LoadReport, Loader};
+pub use snapshot::Snapshot;
