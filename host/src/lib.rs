@@ -6,6 +6,7 @@
 //! The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
 
 pub mod catalog;
+pub mod config;
 pub mod copy;
 pub mod pipeline;
 pub mod plugin;

@@ -1,0 +1,16 @@
+//! The configuration: `raw` is what the administrator wrote, `resolved` what it means once every rule holds.
+//!
+//! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
+
+mod diagnostics;
+mod raw;
+mod resolved;
+mod secret;
+mod units;
+
+pub use diagnostics::{ConfigError, Problem};
+pub use raw::RawConfig;
+pub use resolved::{
+    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, StorageSettings,
+};
+pub use units::{format_size, parse_duration, parse_size};

@@ -1,0 +1,122 @@
+//! Fetches secrets: from a private file, the environment, a command, or systemd. What is fetched is never shown.
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::raw::RawSecret;
+
+/// How long a command that prints a secret may take.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
+const SECRET_MAX: u64 = 64 << 10;
+
+/// Fetches a secret; its first line, without the line feed.
+///
+/// # Errors
+/// In words for the administrator, with the mend; never with the secret.
+pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
+    let ways = [secret.file.is_some(), secret.env.is_some(), secret.command.is_some(), secret.systemd_credential.is_some()];
+    if ways.iter().filter(|way| **way).count() != 1 {
+        return Err("give exactly one of `file`, `env`, `command`, `systemd_credential`".to_owned());
+    }
+    let text = if let Some(path) = &secret.file {
+        from_file(path)?
+    } else if let Some(name) = &secret.env {
+        std::env::var(name).map(Zeroizing::new).map_err(|_| format!("the environment variable `{name}` is not set, or is not UTF-8"))?
+    } else if let Some(command) = &secret.command {
+        from_command(command)?
+    } else {
+        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or("systemd gave no credentials: is LoadCredential= set in the unit?")?;
+        let name = secret.systemd_credential.as_deref().unwrap_or_default();
+        if name.contains('/') {
+            return Err("the name of a systemd credential has no slash".to_owned());
+        }
+        read(&Path::new(&directory).join(name))?
+    };
+    let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
+    if line.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(line) }
+}
+
+fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
+    let status = std::fs::metadata(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    if status.mode() & 0o077 != 0 {
+        return Err(format!("`{}` can be read by other users; run: chmod 600 {}", path.display(), path.display()));
+    }
+    let us = rustix::process::geteuid().as_raw();
+    if status.uid() != us && status.uid() != 0 {
+        return Err(format!("`{}` belongs to another user; run: chown root {}", path.display(), path.display()));
+    }
+    read(path)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+    let mut text = Zeroizing::new(String::new());
+    let opened = std::fs::File::open(path).and_then(|file| file.take(SECRET_MAX).read_to_string(&mut text));
+    opened.map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    Ok(text)
+}
+
+fn from_command(command: &[String]) -> Result<Zeroizing<String>, String> {
+    let (program, arguments) = command.split_first().ok_or("the command is empty")?;
+    let failed = |what: String| format!("the command `{program}` {what}");
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .map_err(|error| failed(format!("cannot be started: {error}")))?;
+    let output = child.stdout.take().ok_or_else(|| failed("has no output".to_owned()))?;
+    let reader = std::thread::spawn(move || {
+        let mut text = Zeroizing::new(String::new());
+        output.take(SECRET_MAX).read_to_string(&mut text).map(|_| text)
+    });
+    let deadline = Instant::now() + COMMAND_TIME;
+    let status = loop {
+        match child.try_wait().map_err(|error| failed(error.to_string()))? {
+            Some(status) => break status,
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed(format!("took longer than {} s", COMMAND_TIME.as_secs())));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    if !status.success() {
+        return Err(failed(format!("failed ({status})")));
+    }
+    let text = reader.join().map_err(|_| failed("could not be read".to_owned()))?;
+    text.map_err(|error| failed(format!("printed something that cannot be read: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_mend() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "segredo\nrest\n").expect("written");
+        let secret = RawSecret { file: Some(path.clone()), ..RawSecret::default() };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("changed");
+        let error = fetch(&secret).expect_err("refused");
+        assert!(error.contains("chmod 600") && !error.contains("segredo"), "{error}");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("changed");
+        assert_eq!(fetch(&secret).expect("read").as_str(), "segredo");
+    }
+
+    #[test]
+    fn a_command_is_run_without_a_shell() {
+        let command = |words: &[&str]| RawSecret { command: Some(words.iter().map(ToString::to_string).collect()), ..RawSecret::default() };
+        assert_eq!(fetch(&command(&["printf", "%s", "$HOME;x"])).expect("read").as_str(), "$HOME;x");
+        assert!(fetch(&command(&["false"])).expect_err("fails").contains("failed"));
+        assert!(fetch(&RawSecret::default()).is_err());
+    }
+}
