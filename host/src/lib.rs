@@ -6,7 +6,11 @@
 //! The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
 
 pub mod catalog;
+pub mod cli;
 pub mod config;
+pub mod hooks;
+pub mod job;
+pub mod text;
 pub mod copy;
 pub mod pipeline;
 pub mod plugin;

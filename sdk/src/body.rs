@@ -67,7 +67,9 @@ impl Body {
                     moved += count.min(wanted);
                 }
                 // Either side may have closed; only the body's own end is the host's mistake.
-                Err(StreamError::Closed) => return Err(if is_closed(stream) { cut_short(self.fetched, self.length) } else { failure(StreamError::Closed) }),
+                Err(StreamError::Closed) => {
+                    return Err(if is_closed(stream) { cut_short(self.fetched, self.length) } else { failure(StreamError::Closed) });
+                }
                 Err(error) => return Err(failure(error)),
             }
         }

@@ -151,8 +151,8 @@ macro_rules! export_destination {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Component = $crate::__private::DestinationAdapter<$destination>;
-            $crate::bindings::describing::export!(Component with_types_in $crate::bindings::describing);
-            $crate::bindings::storing::export!(Component with_types_in $crate::bindings::storing);
+    $crate::bindings::describing::export!(Component with_types_in $crate::bindings::describing);
+    $crate::bindings::storing::export!(Component with_types_in $crate::bindings::storing);
         };
     };
 }
@@ -205,11 +205,7 @@ impl<D: Destination> wire::Guest for DestinationAdapter<D> {
 
     fn probe() -> Result<wire::Limits, wire_types::Error> {
         let limits = Self::open()?.probe()?;
-        Ok(wire::Limits {
-            part_size: limits.part_size,
-            max_object_size: limits.max_object_size,
-            parallel_uploads: limits.parallel_uploads,
-        })
+        Ok(wire::Limits { part_size: limits.part_size, max_object_size: limits.max_object_size, parallel_uploads: limits.parallel_uploads })
     }
 
     fn read(key: String, offset: u64, length: Option<u64>, sink: OutputStream) -> Result<u64, wire_types::Error> {
@@ -283,7 +279,8 @@ mod tests {
         assert_eq!(Range { offset: 3, length: None }.length_in(10).expect("inside"), 7);
         assert_eq!(Range { offset: 3, length: Some(7) }.length_in(10).expect("inside"), 7);
         assert_eq!(Range { offset: 10, length: None }.length_in(10).expect("the empty end"), 0);
-        for range in [Range { offset: 3, length: Some(8) }, Range { offset: 11, length: None }, Range { offset: u64::MAX, length: Some(1) }] {
+        for range in [Range { offset: 3, length: Some(8) }, Range { offset: 11, length: None }, Range { offset: u64::MAX, length: Some(1) }]
+        {
             assert_eq!(range.length_in(10).expect_err("beyond").kind(), ErrorKind::InvalidConfig);
         }
     }

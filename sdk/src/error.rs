@@ -188,7 +188,7 @@ impl std::error::Error for Error {}
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         use io::ErrorKind as Io;
-        if error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+        if matches!(error.get_ref(), Some(inner) if inner.is::<Self>()) {
             let inner = error.into_inner().and_then(|inner| inner.downcast::<Self>().ok());
             return inner.map_or_else(|| Self::other("an error lost its cause"), |inner| *inner);
         }

@@ -70,7 +70,8 @@ pub fn optional_secret(name: &str) -> Option<Secret> {
 /// # Errors
 /// `invalid-config` where the administrator gave none.
 pub fn secret(name: &str) -> Result<Secret> {
-    optional_secret(name).ok_or_else(|| Error::invalid_config(format!("the secret `{name}` is missing; give this destination one of that name")))
+    optional_secret(name)
+        .ok_or_else(|| Error::invalid_config(format!("the secret `{name}` is missing; give this destination one of that name")))
 }
 
 /// DER certificates of the roots that the host trusts, for plug-ins that speak TLS themselves.

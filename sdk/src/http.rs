@@ -24,10 +24,10 @@ const CHUNK: usize = 256 << 10;
 const CONNECT: Duration = Duration::from_secs(30);
 
 /// How long to wait for the answer's first byte, unless told otherwise; the sending of a large body counts.
-const FIRST_BYTE: Duration = Duration::from_secs(600);
+const FIRST_BYTE: Duration = Duration::from_mins(10);
 
 /// How long an answer may pause, unless told otherwise.
-const BETWEEN_BYTES: Duration = Duration::from_secs(60);
+const BETWEEN_BYTES: Duration = Duration::from_mins(1);
 
 /// What is asked of the resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,9 +159,9 @@ impl Request {
             None => OutgoingBody::finish(outgoing_body, None).map_err(|code| failed(&code)),
         };
         match sent {
-            Ok(()) => Response::new(wait(&future)?, self.method),
+            Ok(()) => Response::new(&wait(&future)?, self.method),
             // The service may have answered before it took the whole body, or the connection broke; either way the answer says why.
-            Err(error) if error.kind() == ErrorKind::Unavailable => Response::new(wait(&future)?, self.method),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Response::new(&wait(&future)?, self.method),
             // The body's own fault, which no answer knows.
             Err(error) => Err(error),
         }
@@ -229,7 +229,7 @@ pub struct Response {
 }
 
 impl Response {
-    fn new(incoming: IncomingResponse, method: Method) -> Result<Self> {
+    fn new(incoming: &IncomingResponse, method: Method) -> Result<Self> {
         let status = incoming.status();
         let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
         let headers: Vec<(String, String)> =
@@ -363,10 +363,10 @@ fn wait(future: &FutureIncomingResponse) -> Result<IncomingResponse> {
 
 /// A body's stream fails with the protocol's own code, where there is one.
 fn body_failed(error: StreamError) -> io::Error {
-    if let StreamError::LastOperationFailed(cause) = &error {
-        if let Some(code) = http_error_code(cause) {
-            return failed(&code).into();
-        }
+    if let StreamError::LastOperationFailed(cause) = &error
+        && let Some(code) = http_error_code(cause)
+    {
+        return failed(&code).into();
     }
     stream_failed(error)
 }
@@ -399,7 +399,27 @@ fn failed(code: &ErrorCode) -> Error {
         | ErrorCode::ConfigurationError => (ErrorKind::InvalidConfig, false),
         _ => (ErrorKind::Other, true),
     };
-    Error::new(kind, code.to_string()).retryable(retryable)
+    Error::new(kind, words(code)).retryable(retryable)
+}
+
+/// The same for a person.
+fn words(code: &ErrorCode) -> String {
+    let text = match code {
+        ErrorCode::DnsTimeout => "looking up the name took too long",
+        ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => "the name cannot be resolved",
+        ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => "the host cannot be reached",
+        ErrorCode::ConnectionRefused => "the connection was refused",
+        ErrorCode::ConnectionTerminated => "the connection broke",
+        ErrorCode::ConnectionTimeout => "connecting took too long",
+        ErrorCode::ConnectionReadTimeout | ErrorCode::ConnectionWriteTimeout => "the connection stood still for too long",
+        ErrorCode::HttpResponseTimeout => "the answer took too long",
+        ErrorCode::HttpResponseIncomplete => "the answer broke off",
+        ErrorCode::TlsProtocolError => "TLS failed; is this an HTTPS port, and its certificate trusted?",
+        ErrorCode::TlsCertificateError => "the certificate is not trusted; set `ca_file` if it is your own",
+        ErrorCode::InternalError(Some(text)) => return text.clone(),
+        other => return format!("{other:?}").replace("ErrorCode::", ""),
+    };
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -83,8 +83,8 @@ macro_rules! export_notifier {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Component = $crate::__private::NotifierAdapter<$notifier>;
-            $crate::bindings::describing::export!(Component with_types_in $crate::bindings::describing);
-            $crate::bindings::notifying::export!(Component with_types_in $crate::bindings::notifying);
+    $crate::bindings::describing::export!(Component with_types_in $crate::bindings::describing);
+    $crate::bindings::notifying::export!(Component with_types_in $crate::bindings::notifying);
         };
     };
 }

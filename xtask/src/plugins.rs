@@ -50,7 +50,11 @@ fn component_of(message: &str) -> Option<(PathBuf, PathBuf)> {
     if message["reason"] != "compiler-artifact" || !message["target"]["kind"].as_array()?.iter().any(|kind| kind == "cdylib") {
         return None;
     }
-    let file = message["filenames"].as_array()?.iter().filter_map(|f| f.as_str()).find(|f| Path::new(f).extension().is_some_and(|e| e == "wasm"))?;
+    let file = message["filenames"]
+        .as_array()?
+        .iter()
+        .filter_map(|f| f.as_str())
+        .find(|f| Path::new(f).extension().is_some_and(|e| e == "wasm"))?;
     Some((message["manifest_path"].as_str()?.into(), file.into()))
 }
 
@@ -79,7 +83,8 @@ mod tests {
     fn only_a_finished_component_is_taken_from_cargos_messages() {
         let artifact = r#"{"reason":"compiler-artifact","manifest_path":"/r/plugins/local/Cargo.toml","target":{"kind":["cdylib","lib"]},"filenames":["/t/l.rlib","/t/local.wasm"]}"#;
         assert_eq!(component_of(artifact), Some(("/r/plugins/local/Cargo.toml".into(), "/t/local.wasm".into())));
-        let library = r#"{"reason":"compiler-artifact","manifest_path":"/r/sdk/Cargo.toml","target":{"kind":["lib"]},"filenames":["/t/s.rlib"]}"#;
+        let library =
+            r#"{"reason":"compiler-artifact","manifest_path":"/r/sdk/Cargo.toml","target":{"kind":["lib"]},"filenames":["/t/s.rlib"]}"#;
         assert_eq!(component_of(library), None);
         assert_eq!(component_of(r#"{"reason":"build-finished","success":true}"#), None);
         assert_eq!(component_of("not json"), None);

@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail, ensure};
 /// The target of every component.
 pub const TARGET: &str = "wasm32-wasip2";
 
+/// Vector instructions, which every runtime of components has and SHA-256 gains from.
+const FEATURES: &str = "-Ctarget-feature=+simd128";
+
 /// Debian packages of the second way: the compiler with its source, the linker, and a C compiler for crates with C inside.
 const PACKAGES: [&str; 6] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19", "clang-19", "llvm-19"];
 
@@ -41,7 +44,8 @@ impl Toolchain {
     pub fn find_or_prepare(tools: &Path) -> Result<Self> {
         if rustup_has_target() {
             let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-            return Ok(Self { cargo, arguments: Vec::new(), environment: Vec::new() });
+            let environment = vec![("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", FEATURES.into())];
+            return Ok(Self { cargo, arguments: Vec::new(), environment });
         }
         fs::create_dir_all(tools).with_context(|| format!("cannot create {}", tools.display()))?;
         install_packages()?;
@@ -55,7 +59,8 @@ impl Toolchain {
     pub fn cargo(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.cargo);
         // Flags meant for the host's compiler would silently replace the target's own.
-        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"]
+        {
             command.env_remove(name);
         }
         command.arg(subcommand).args(["--target", TARGET]).args(&self.arguments).envs(self.environment.iter().map(|(k, v)| (k, v)));
@@ -65,7 +70,7 @@ impl Toolchain {
     fn debian(sysroot: &Path, stubs: &Path, linker: PathBuf) -> Self {
         let libraries = sysroot.join("usr/lib").join(TARGET);
         let headers = sysroot.join("usr/include").join(TARGET);
-        let mut flags = OsString::from("-Lnative=");
+        let mut flags = OsString::from(format!("{FEATURES} -Lnative="));
         for (text, path) in [
             ("", libraries.as_path()),
             (" -Clink-self-contained=no -Clink-arg=--wasm-ld-path=", Path::new("/usr/bin/wasm-ld-19")),
@@ -179,10 +184,12 @@ fn libc_source() -> Result<(&'static str, String)> {
     let stanzas = Path::new("/etc/apt/sources.list.d/debian.sources");
     if let Ok(text) = fs::read_to_string(stanzas) {
         let first: Vec<&str> = text.lines().skip_while(|line| line.trim().is_empty()).take_while(|line| !line.trim().is_empty()).collect();
-        let changed = first.iter().map(|line| if line.starts_with("Suites:") { format!("Suites: {LIBC_SUITE}") } else { (*line).to_owned() });
+        let changed =
+            first.iter().map(|line| if line.starts_with("Suites:") { format!("Suites: {LIBC_SUITE}") } else { (*line).to_owned() });
         return Ok(("libc.sources", changed.collect::<Vec<_>>().join("\n") + "\n"));
     }
-    let lines = fs::read_to_string("/etc/apt/sources.list").context("cannot read Debian's package sources, neither debian.sources nor sources.list")?;
+    let lines = fs::read_to_string("/etc/apt/sources.list")
+        .context("cannot read Debian's package sources, neither debian.sources nor sources.list")?;
     let line = lines.lines().find_map(one_line_source).context("/etc/apt/sources.list names no Debian source")?;
     Ok(("libc.list", line))
 }
@@ -227,7 +234,10 @@ fn component_linker(tools: &Path) -> Result<PathBuf> {
     }
     println!("plug-ins: installing wasm-component-ld under {}: it links components (about two minutes, once)", tools.display());
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(["install", "--quiet", "--locked", "wasm-component-ld", "--root"]).arg(tools).env_remove("CARGO_TARGET_DIR"))?;
+    run(Command::new(cargo)
+        .args(["install", "--quiet", "--locked", "wasm-component-ld", "--root"])
+        .arg(tools)
+        .env_remove("CARGO_TARGET_DIR"))?;
     ensure!(linker.exists(), "cargo said it installed wasm-component-ld, and {} is not there", linker.display());
     Ok(linker)
 }

@@ -1,20 +1,30 @@
 //! One file to one destination: follows the growing spool file, resumes at the durable offset, believes nothing.
 //!
-//! A plug-in's word is checked at every step: the offset after a write, size and checksum after the end (traps 9 and 10).
+//! A plug-in's word is checked at every step: offsets against what was sent, size and checksum after the end (traps 9 and 10).
 
 use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::session::Session;
 use super::{CopyError, RetryPolicy, UploadJournal};
-use crate::ports::{Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload};
+use crate::ports::{BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload};
 use crate::spool::{Available, Follower};
 
 /// Bytes of one write where the service has no part size of its own.
 const WINDOW: u64 = 16 << 20;
 /// How often a session may be lost or its object found wrong before the copy is given up.
 const RESTARTS: u32 = 3;
+/// Longest a call may take that moves no body.
+const SMALL_CALL: Duration = Duration::from_secs(120);
 
 /// Size and digests that the finished object must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,129 +69,319 @@ pub struct CopyContext<'a> {
 /// Copies one file and proves it: returns the object as the destination reports it.
 ///
 /// # Errors
-/// When the copy cannot be completed; nothing is listed under the key then, or it is removed again.
+/// When the copy cannot be completed; nothing is listed under the key then, or it is removed again. An open session stays
+/// in the journal, for the next attempt or for [`super::clean_up`].
 pub async fn copy_file(context: &CopyContext<'_>, mut job: CopyJob) -> Result<Object, CopyError> {
-    if job.look_first
-        && let Some(object) = already_there(context, &job).await
-    {
-        context.journal.forget(&job.key);
-        return Ok(object);
-    }
-    let mut state = Attempts { failures: 0, restarts: 0, durable: 0 };
+    let mut progress = Progress::new(context.journal.token(&job.key), job.look_first);
     loop {
-        let before = state.durable;
-        let error = match attempt(context, &mut job, &mut state).await {
+        let before = progress.durable;
+        let error = match attempt(context, &mut job, &mut progress).await {
             Err(CopyError::Destination { source, .. }) => source,
             other => return other,
         };
-        if state.durable > before {
-            state.failures = 0;
+        if starts_anew(&error) {
+            forsake(context, &job.key, &mut progress, error.kind).await;
         }
-        state.failures += 1;
-        let starts_anew = matches!(error.kind, DestinationErrorKind::SessionLost | DestinationErrorKind::Integrity);
-        if starts_anew {
-            context.journal.forget(&job.key);
-            state.restarts += 1;
-            state.durable = 0;
-        }
-        let again = (error.retryable && state.failures < context.policy.attempts) || (starts_anew && state.restarts <= RESTARTS);
-        if !again {
+        if !progress.may_try_again(&context.policy, before, &error) {
             return Err(CopyError::Destination { key: job.key, source: error });
         }
         tracing::info!(destination = context.destination.name(), key = job.key, %error, "copy interrupted; trying again");
-        tokio::select! {
-            () = context.cancel.cancelled() => return Err(CopyError::Cancelled),
-            () = tokio::time::sleep(context.policy.pause(state.failures, &error)) => {}
-        }
+        pause(context, context.policy.pause(progress.failures, &error)).await?;
     }
 }
 
-struct Attempts {
-    failures: u32,
-    restarts: u32,
+/// Whether the destination holds what is expected under `key`. Tries again where that may help.
+pub(super) async fn is_there(context: &CopyContext<'_>, key: &str, expected: &Expected) -> Result<bool, CopyError> {
+    let mut failures = 0;
+    loop {
+        let error = match small(context, key, context.destination.stat(key)).await {
+            Ok(object) => return Ok(matches(&object, expected).is_ok()),
+            Err(CopyError::Destination { source, .. }) if source.kind == DestinationErrorKind::NotFound => return Ok(false),
+            Err(CopyError::Destination { source, .. }) => source,
+            Err(other) => return Err(other),
+        };
+        failures += 1;
+        if !error.retryable || failures >= context.policy.attempts {
+            return Err(CopyError::Destination { key: key.to_owned(), source: error });
+        }
+        pause(context, context.policy.pause(failures, &error)).await?;
+    }
+}
+
+/// How far a copy is, over all its attempts.
+struct Progress {
+    session: Option<Session>,
+    /// Whether this process opened the session, and so knows for certain what it sent.
+    own: bool,
     /// Furthest offset that the destination confirmed in this session.
     durable: u64,
+    /// Bytes that the meter has seen.
+    counted: u64,
+    /// Attempts since the last progress.
+    failures: u32,
+    /// Sessions lost.
+    restarts: u32,
+    /// The object may be there already.
+    look_first: bool,
 }
 
-async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, state: &mut Attempts) -> Result<Object, CopyError> {
-    let mut upload = open(context, job).await?;
-    let mut offset = step(context, job, upload.offset()).await?;
-    if let Available::Whole(total) = job.file.wait_for(offset).await
-        && offset > total
-    {
-        return Err(lie(job, format!("it says that {offset} bytes are stored of a file of {total}")));
+impl Progress {
+    fn new(journal: Option<String>, look_first: bool) -> Self {
+        let session = journal.as_deref().and_then(Session::from_journal);
+        Self { session, own: false, durable: 0, counted: 0, failures: 0, restarts: 0, look_first }
     }
+
+    fn confirmed(&mut self, offset: u64, meter: &Meter) {
+        self.durable = self.durable.max(offset);
+        if offset > self.counted {
+            meter.add_cipher(offset - self.counted);
+            self.counted = offset;
+        }
+    }
+
+    /// A lost session is bounded by its own count, whatever progress it made before: else a service that loses every one would go on for ever.
+    fn may_try_again(&mut self, policy: &RetryPolicy, before: u64, error: &DestinationError) -> bool {
+        if self.durable > before {
+            self.failures = 0;
+        }
+        self.failures += 1;
+        if starts_anew(error) {
+            self.restarts += 1;
+            self.durable = 0;
+            return self.restarts <= RESTARTS;
+        }
+        error.retryable && self.failures < policy.attempts
+    }
+}
+
+fn starts_anew(error: &DestinationError) -> bool {
+    matches!(error.kind, DestinationErrorKind::SessionLost | DestinationErrorKind::Integrity)
+}
+
+/// Leaves a session for good; one that still exists is aborted, as nobody else will.
+async fn forsake(context: &CopyContext<'_>, key: &str, progress: &mut Progress, kind: DestinationErrorKind) {
+    progress.own = false;
+    if let Some(session) = progress.session.take()
+        && kind != DestinationErrorKind::SessionLost
+        && let Ok(upload) = small(context, key, context.destination.resume(key, &session.token)).await
+    {
+        let _ = small(context, key, upload.abort()).await;
+    }
+    context.journal.forget(key);
+}
+
+async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, progress: &mut Progress) -> Result<Object, CopyError> {
+    if progress.look_first {
+        if let Some(object) = already_there(context, job).await? {
+            context.journal.forget(&job.key);
+            progress.confirmed(object.size, context.meter);
+            return Ok(object);
+        }
+        progress.look_first = false;
+    }
+    let mut upload = open(context, job, progress).await?;
+    let offset = durable_offset(context, job, progress, upload.as_mut()).await?;
+    match send(context, job, progress, (upload.as_mut(), offset)).await {
+        Ok(expected) => finish(context, job, progress, (upload, &expected)).await,
+        Err(error @ CopyError::Aborted { .. }) => {
+            // Where aborting fails, the journal keeps the session for `clean_up`.
+            if small(context, &job.key, upload.abort()).await.is_ok() {
+                context.journal.forget(&job.key);
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Looks for the object of an earlier attempt. A look that fails for a passing reason is a failed attempt, not an absent object.
+async fn already_there(context: &CopyContext<'_>, job: &mut CopyJob) -> Result<Option<Object>, CopyError> {
+    let expected = expected(context, job).await?;
+    match small(context, &job.key, context.destination.stat(&job.key)).await {
+        Ok(object) => Ok(matches(&object, &expected).is_ok().then_some(object)),
+        Err(CopyError::Destination { source, .. }) if !source.retryable => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn open(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress) -> Result<Box<dyn Upload>, CopyError> {
+    let Some(session) = &progress.session else {
+        let size = job.expected.borrow().as_ref().map(|expected| expected.size);
+        let upload = small(context, &job.key, context.destination.begin(&job.key, size)).await?;
+        progress.own = true;
+        return Ok(upload);
+    };
+    let resumed = small(context, &job.key, context.destination.resume(&job.key, &session.token)).await;
+    resumed.map_err(|error| match error {
+        CopyError::Destination { key, source } => CopyError::Destination { key, source: unknown_session(source) },
+        other => other,
+    })
+}
+
+/// What says that a token is of no use, in whatever words, means a lost session; what says that nothing works stays what it is.
+fn unknown_session(error: DestinationError) -> DestinationError {
+    use DestinationErrorKind::{AlreadyExists, InvalidConfig, NotFound, Other, SessionLost, Unsupported};
+    let lost = !error.retryable && matches!(error.kind, AlreadyExists | InvalidConfig | NotFound | Other | Unsupported);
+    if lost { DestinationError { kind: SessionLost, ..error } } else { error }
+}
+
+/// The offset to go on from. More than was ever sent cannot be durable: believing it would leave a hole of the right size.
+async fn durable_offset(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress, upload: &mut dyn Upload) -> Result<u64, CopyError> {
+    let offset = small(context, &job.key, upload.offset()).await?;
+    let sent = progress.session.as_ref().map_or(0, |session| session.sent);
+    if offset > sent && progress.own {
+        return Err(lie(job, format!("it was sent {sent} bytes and says that {offset} are stored")));
+    }
+    if offset > sent {
+        // The journal may have lost its last words in a power cut: not a lie, but not to be built upon either.
+        let message = format!("the session of an earlier run holds {offset} bytes where {sent} are known to have been sent");
+        let source = DestinationError::fatal(DestinationErrorKind::Integrity, message);
+        return Err(CopyError::Destination { key: job.key.clone(), source });
+    }
+    progress.confirmed(offset, context.meter);
+    remember(context, job, progress, (upload, sent)).await?;
+    Ok(offset)
+}
+
+/// Sends what is there and what still comes, until the file has ended.
+async fn send(
+    context: &CopyContext<'_>,
+    job: &mut CopyJob,
+    progress: &mut Progress,
+    (upload, mut offset): (&mut dyn Upload, u64),
+) -> Result<Expected, CopyError> {
+    let window = context.limits.part_size.unwrap_or(WINDOW).max(1);
     loop {
-        remember(context, job, upload.as_mut()).await?;
-        let window = context.limits.part_size.unwrap_or(WINDOW).max(1);
         let available = tokio::select! {
             () = context.cancel.cancelled() => return Err(CopyError::Cancelled),
-            available = job.file.wait_for(offset + window) => available,
+            available = job.file.wait_for(offset.saturating_add(window)) => available,
         };
         let length = match available {
             Available::Part => window,
             Available::Whole(total) if offset == total => break,
+            Available::Whole(total) if offset > total => return Err(lie(job, format!("it says that {offset} bytes are stored of a file of {total}"))),
             Available::Whole(total) => window.min(total - offset),
-            Available::Aborted => {
-                let _ = step(context, job, upload.abort()).await;
-                context.journal.forget(&job.key);
-                return Err(CopyError::Aborted { key: job.key.clone() });
-            }
+            Available::Aborted => return Err(CopyError::Aborted { key: job.key.clone() }),
         };
-        let body = job.file.body(offset, length).await.map_err(|source| CopyError::Spool { key: job.key.clone(), source })?;
-        let reached = step(context, job, upload.write(body, length)).await?;
+        fits(context, job, offset + length)?;
+        let sent = progress.session.as_ref().map_or(0, |session| session.sent).max(offset + length);
+        remember(context, job, progress, (upload, sent)).await?;
+        let reached = write(context, job, (upload, offset, length)).await?;
         if reached != offset + length {
             return Err(lie(job, format!("it was given {length} bytes at offset {offset} and says that it is at {reached}")));
         }
         offset = reached;
-        context.meter.add_cipher(length);
-        state.durable = state.durable.max(offset);
+        progress.confirmed(offset, context.meter);
     }
-    let expected = expected(job).await?;
-    let object = step(context, job, upload.finish()).await?;
+    let expected = expected(context, job).await?;
+    if expected.size != offset {
+        let message = format!("the file has {offset} bytes where {} were written", expected.size);
+        return Err(CopyError::Spool { key: job.key.clone(), source: io::Error::new(io::ErrorKind::InvalidData, message) });
+    }
+    Ok(expected)
+}
+
+fn fits(context: &CopyContext<'_>, job: &CopyJob, size: u64) -> Result<(), CopyError> {
+    match context.limits.max_object_size {
+        Some(max) if size > max => {
+            let message = format!("the destination takes no object of more than {max} bytes");
+            let source = DestinationError::fatal(DestinationErrorKind::Unsupported, message);
+            Err(CopyError::Destination { key: job.key.clone(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One write with both its time-outs: the deadline of the call, and silence.
+async fn write(context: &CopyContext<'_>, job: &mut CopyJob, (upload, offset, length): (&mut dyn Upload, u64, u64)) -> Result<u64, CopyError> {
+    let body = match job.file.body(offset, length).await {
+        Ok(body) => body,
+        // The writer may have given up since: its file is gone then, and that is no fault of anybody here.
+        Err(_) if job.file.is_aborted() => return Err(CopyError::Aborted { key: job.key.clone() }),
+        Err(source) => return Err(CopyError::Spool { key: job.key.clone(), source }),
+    };
+    let pulse = Arc::new(Mutex::new(Pulse { last: Instant::now(), error: None }));
+    let body: BodySource = Box::pin(Watched { body, pulse: Arc::clone(&pulse) });
+    let written = tokio::select! {
+        written = step(context, &job.key, (upload.write(body, length), context.policy.call)) => written,
+        () = silence(&pulse, context.policy.idle) => Err(late(&job.key, context.policy.idle)),
+    };
+    let broken = pulse.lock().unwrap_or_else(PoisonError::into_inner).error.take();
+    match (written, broken) {
+        // The plug-in can only say that its body broke; the reason is ours.
+        (Err(CopyError::Destination { key, .. }), Some(source)) => Err(CopyError::Spool { key, source }),
+        (written, _) => written,
+    }
+}
+
+/// The only commit. Until its answer is here and right, the object may or may not be there.
+async fn finish(
+    context: &CopyContext<'_>,
+    job: &CopyJob,
+    progress: &mut Progress,
+    (upload, expected): (Box<dyn Upload>, &Expected),
+) -> Result<Object, CopyError> {
+    progress.look_first = true;
+    let object = step(context, &job.key, (upload.finish(), context.policy.call)).await?;
+    progress.look_first = false;
+    progress.session = None;
     context.journal.forget(&job.key);
-    if let Err(what) = matches(&object, &expected) {
+    if let Err(what) = matches(&object, expected) {
         // What is wrong must not stay where it could be taken for a backup; where deleting is refused, the missing seal says so.
-        let _ = step(context, job, context.destination.delete(&job.key)).await;
+        let _ = small(context, &job.key, context.destination.delete(&job.key)).await;
         let source = DestinationError::transient(DestinationErrorKind::Integrity, what);
         return Err(CopyError::Destination { key: job.key.clone(), source });
     }
     Ok(object)
 }
 
-async fn open(context: &CopyContext<'_>, job: &CopyJob) -> Result<Box<dyn Upload>, CopyError> {
-    let size = job.expected.borrow().as_ref().map(|expected| expected.size);
-    match context.journal.token(&job.key) {
-        Some(token) => step(context, job, context.destination.resume(&job.key, &token)).await,
-        None => step(context, job, context.destination.begin(&job.key, size)).await,
-    }
-}
-
-async fn remember(context: &CopyContext<'_>, job: &CopyJob, upload: &mut dyn Upload) -> Result<(), CopyError> {
-    let token = step(context, job, upload.token()).await?;
-    context.journal.remember(&job.key, &token);
+/// Keeps the session, in memory and in the journal, before the bytes up to `sent` go out.
+async fn remember(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress, (upload, sent): (&mut dyn Upload, u64)) -> Result<(), CopyError> {
+    let token = small(context, &job.key, upload.token()).await?;
+    let session = Session { sent, token };
+    context.journal.remember(&job.key, &session.to_journal());
+    progress.session = Some(session);
     Ok(())
 }
 
-async fn expected(job: &mut CopyJob) -> Result<Expected, CopyError> {
-    let key = job.key.clone();
-    let known = job.expected.wait_for(Option::is_some).await.ok().and_then(|expected| expected.clone());
-    known.ok_or(CopyError::Aborted { key })
+async fn expected(context: &CopyContext<'_>, job: &mut CopyJob) -> Result<Expected, CopyError> {
+    let known = tokio::select! {
+        () = context.cancel.cancelled() => return Err(CopyError::Cancelled),
+        known = job.expected.wait_for(Option::is_some) => known.ok().and_then(|expected| expected.clone()),
+    };
+    known.ok_or_else(|| CopyError::Aborted { key: job.key.clone() })
+}
+
+/// One call that moves no body.
+pub(super) async fn small<T>(context: &CopyContext<'_>, key: &str, call: impl Future<Output = Result<T, DestinationError>>) -> Result<T, CopyError> {
+    step(context, key, (call, context.policy.call.min(SMALL_CALL))).await
 }
 
 /// One call with its deadline; cancelling does not wait for it.
-async fn step<T>(context: &CopyContext<'_>, job: &CopyJob, call: impl Future<Output = Result<T, DestinationError>>) -> Result<T, CopyError> {
-    let failed = |source| CopyError::Destination { key: job.key.clone(), source };
+async fn step<T>(
+    context: &CopyContext<'_>,
+    key: &str,
+    (call, deadline): (impl Future<Output = Result<T, DestinationError>>, Duration),
+) -> Result<T, CopyError> {
     tokio::select! {
         () = context.cancel.cancelled() => Err(CopyError::Cancelled),
-        ended = tokio::time::timeout(context.policy.call, call) => match ended {
-            Ok(result) => result.map_err(failed),
-            Err(_) => {
-                let message = format!("the destination did not answer within {} s", context.policy.call.as_secs());
-                Err(failed(DestinationError::transient(DestinationErrorKind::Timeout, message)))
-            }
+        ended = tokio::time::timeout(deadline, call) => match ended {
+            Ok(result) => result.map_err(|source| CopyError::Destination { key: key.to_owned(), source }),
+            Err(_) => Err(late(key, deadline)),
         },
     }
+}
+
+async fn pause(context: &CopyContext<'_>, pause: Duration) -> Result<(), CopyError> {
+    tokio::select! {
+        () = context.cancel.cancelled() => Err(CopyError::Cancelled),
+        () = tokio::time::sleep(pause) => Ok(()),
+    }
+}
+
+fn late(key: &str, limit: Duration) -> CopyError {
+    let message = format!("the destination gave no sign within {} s", limit.as_secs());
+    CopyError::Destination { key: key.to_owned(), source: DestinationError::transient(DestinationErrorKind::Timeout, message) }
 }
 
 fn lie(job: &CopyJob, what: String) -> CopyError {
@@ -204,8 +404,37 @@ fn matches(object: &Object, expected: &Expected) -> Result<(), String> {
     Ok(())
 }
 
-async fn already_there(context: &CopyContext<'_>, job: &CopyJob) -> Option<Object> {
-    let expected = job.expected.borrow().clone()?;
-    let object = step(context, job, context.destination.stat(&job.key)).await.ok()?;
-    matches(&object, &expected).ok().map(|()| object)
+/// When a body was last read from, and what broke it.
+struct Pulse {
+    last: Instant,
+    error: Option<io::Error>,
+}
+
+/// Ends when nothing has been read for `limit`.
+async fn silence(pulse: &Mutex<Pulse>, limit: Duration) {
+    loop {
+        let until = pulse.lock().unwrap_or_else(PoisonError::into_inner).last + limit;
+        if until <= Instant::now() {
+            return;
+        }
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+/// A body that shows when it is read.
+struct Watched {
+    body: BodySource,
+    pulse: Arc<Mutex<Pulse>>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = ready!(self.body.as_mut().poll_read(context, buffer));
+        let mut pulse = self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        pulse.last = Instant::now();
+        if let Err(error) = &read {
+            pulse.error = Some(io::Error::new(error.kind(), error.to_string()));
+        }
+        Poll::Ready(read)
+    }
 }

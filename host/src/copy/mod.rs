@@ -1,7 +1,10 @@
 //! Copies from the spool to destinations: each destination at its own speed, retries and resumption decided here only (D4, D8).
 
 mod file;
+mod session;
 mod set;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -19,8 +22,10 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
-    /// Longest a single call may take; a deadline, not an idle time-out.
+    /// Longest a single call may take, however busy it looks: a trickle of bytes keeps nothing alive (trap 10).
     pub call: Duration,
+    /// Longest a write may go without taking a byte or answering.
+    pub idle: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -30,6 +35,7 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(120),
             call: Duration::from_secs(1_800),
+            idle: Duration::from_secs(300),
         }
     }
 }
@@ -48,11 +54,12 @@ impl RetryPolicy {
     }
 }
 
-/// Remembers open upload sessions over a restart of the host.
+/// Remembers open upload sessions over a restart of the host. What it is given is opaque, never logged, and needs no
+/// more durability than surviving this process: without it an upload starts anew.
 pub trait UploadJournal: Send + Sync {
-    /// Token of the open session for `key`.
+    /// What was remembered of the open session for `key`.
     fn token(&self, key: &str) -> Option<String>;
-    /// Remembers a session.
+    /// Remembers a session; called before every write, so it must be quick.
     fn remember(&self, key: &str, token: &str);
     /// Forgets it: finished, aborted or lost.
     fn forget(&self, key: &str);

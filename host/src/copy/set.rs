@@ -3,7 +3,7 @@
 //! A lane sends artifacts as they come and the closing files only after every artifact is confirmed; the seal is the last
 //! of them. A spool file goes when every lane has confirmed it; what a lane could not send stays for `resume`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{CopyContext, CopyJob, Expected, copy_file};
+use super::file::{CopyContext, CopyJob, Expected, copy_file, is_there};
 use super::{CopyError, RetryPolicy, UploadJournal};
 use crate::ports::{Destination, DestinationError, DestinationErrorKind, Limits, Meter};
 use crate::set::set_key;
@@ -50,7 +50,7 @@ pub struct DestinationOutcome {
 
 enum Command {
     Copy(CopyJob),
-    Close(Vec<CopyJob>),
+    Close(Arc<[(String, Expected)]>, Vec<CopyJob>),
 }
 
 /// The copies of one set.
@@ -62,14 +62,15 @@ pub struct SetCopies {
 }
 
 impl SetCopies {
-    /// Starts a lane for every destination. `look_first` after a restart: what is there already is not sent again.
-    pub fn start(spool: SpoolSet, lanes: Vec<Lane>, look_first: bool, cancel: &CancellationToken) -> Self {
-        let confirmed = Arc::new(Confirmed { spool: spool.clone(), lanes: lanes.len(), counts: Mutex::default() });
+    /// Starts a lane for every destination. `absent` destinations have no lane today and will need the spool's files later.
+    /// `look_first` after a restart: what is there already is not sent again.
+    pub fn start(spool: SpoolSet, lanes: Vec<Lane>, absent: usize, look_first: bool, cancel: &CancellationToken) -> Self {
+        let confirmed = Arc::new(Confirmed { spool: spool.clone(), lanes: lanes.len() + absent, counts: Mutex::default() });
         let lanes = lanes
             .into_iter()
             .map(|lane| {
                 let (sender, commands) = mpsc::unbounded_channel();
-                let work = LaneWork { lane: Arc::new(lane), confirmed: Arc::clone(&confirmed), cancel: cancel.clone(), failure: None };
+                let work = LaneWork { lane: Arc::new(lane), confirmed: Arc::clone(&confirmed), cancel: cancel.clone(), failure: None, here: HashSet::new() };
                 (sender, tokio::spawn(work.run(commands)))
             })
             .collect();
@@ -101,14 +102,16 @@ impl SetCopies {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
-    /// Sends the closing files in this order, the seal last, after every artifact is confirmed; waits for all lanes.
-    pub async fn close(self, files: &[(String, Expected)]) -> Vec<DestinationOutcome> {
+    /// Sends the closing files in this order, the seal last, after every one of `artifacts` is confirmed; waits for all lanes.
+    pub async fn close(self, artifacts: Vec<(String, Expected)>, files: &[(String, Expected)]) -> Vec<DestinationOutcome> {
+        let artifacts: Arc<[(String, Expected)]> =
+            artifacts.into_iter().map(|(key, expected)| (set_key(self.spool.name(), &key), expected)).collect();
         let jobs: Vec<CopyJob> = files
             .iter()
             .filter_map(|(key, expected)| self.job(key, watch::Sender::new(Some(expected.clone())).subscribe()))
             .collect();
         for (lane, _) in &self.lanes {
-            let _ = lane.send(Command::Close(jobs.clone()));
+            let _ = lane.send(Command::Close(Arc::clone(&artifacts), jobs.clone()));
         }
         self.ended().await
     }
@@ -159,6 +162,8 @@ struct LaneWork {
     confirmed: Arc<Confirmed>,
     cancel: CancellationToken,
     failure: Option<CopyError>,
+    /// Keys that this destination has confirmed.
+    here: HashSet<String>,
 }
 
 impl LaneWork {
@@ -183,10 +188,11 @@ impl LaneWork {
                         one(&lane, limits, &cancel, job).await
                     });
                 }
-                Command::Close(jobs) => {
+                Command::Close(artifacts, jobs) => {
                     while let Some(ended) = copies.join_next().await {
                         self.note(ended);
                     }
+                    self.account_for(limits, &artifacts).await;
                     complete = self.closing(limits, jobs).await;
                 }
             }
@@ -242,7 +248,10 @@ impl LaneWork {
 
     fn note(&mut self, ended: Result<(String, Result<(), CopyError>), tokio::task::JoinError>) {
         match ended {
-            Ok((key, Ok(()))) => self.confirmed.add(&key),
+            Ok((key, Ok(()))) => {
+                self.confirmed.add(&key);
+                self.here.insert(key);
+            }
             // The artifact itself failed; the set is partial at every destination alike, which is no fault of this one.
             Ok((_, Err(CopyError::Aborted { .. }))) => {}
             Ok((_, Err(error))) => {
@@ -252,6 +261,21 @@ impl LaneWork {
             Err(panic) => {
                 let source = DestinationError::fatal(DestinationErrorKind::Other, format!("the copy ended unexpectedly: {panic}"));
                 self.failure.get_or_insert(CopyError::Destination { key: String::new(), source });
+            }
+        }
+    }
+
+    /// Looks for every artifact that was not confirmed by this lane itself: one that is not there forbids the seal.
+    async fn account_for(&mut self, limits: Option<Limits>, artifacts: &[(String, Expected)]) {
+        let Some(limits) = limits else { return };
+        for (key, expected) in artifacts {
+            if self.failure.is_some() {
+                return;
+            }
+            if !self.here.contains(key) && !is_there(&context(&self.lane, limits, &self.cancel), key, expected).await {
+                let message = "it is neither at the destination nor in the spool any more; make a new backup";
+                let source = DestinationError::fatal(DestinationErrorKind::NotFound, message);
+                self.failure = Some(CopyError::Destination { key: key.clone(), source });
             }
         }
     }
@@ -274,8 +298,11 @@ impl LaneWork {
 
 async fn one(lane: &Lane, limits: Limits, cancel: &CancellationToken, job: CopyJob) -> (String, Result<(), CopyError>) {
     let key = job.key.clone();
-    let context = CopyContext { destination: lane.destination.as_ref(), limits, policy: lane.policy, journal: lane.journal.as_ref(), meter: &lane.meter, cancel };
-    (key, copy_file(&context, job).await.map(|_| ()))
+    (key, copy_file(&context(lane, limits, cancel), job).await.map(|_| ()))
+}
+
+fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) -> CopyContext<'a> {
+    CopyContext { destination: lane.destination.as_ref(), limits, policy: lane.policy, journal: lane.journal.as_ref(), meter: &lane.meter, cancel }
 }
 
 /// How long removing what a dead run left at one destination may take.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use crate::copy::SetCopies;
+use crate::copy::{Expected, SetCopies};
 use crate::pipeline::tar::TarWriter;
 use crate::pipeline::{CipherKey, Compression, Encoder, EncoderSettings, Kdf, Passphrase, PipelineError, Totals};
 use crate::ports::Meter;
@@ -75,7 +75,7 @@ impl Workshop {
         self.copies.artifact_started(key);
         let made = self.write(key, writer, secret, fill);
         match &made {
-            Ok((_, totals)) => self.copies.artifact_finished(key, totals.into()),
+            Ok((_, totals)) => self.copies.artifact_finished(key, expected(totals)),
             Err(_) => self.copies.artifact_aborted(key),
         }
         made
@@ -98,6 +98,10 @@ impl Workshop {
         writer.finish().map_err(tar_error)?;
         Ok((filled, totals))
     }
+}
+
+fn expected(totals: &Totals) -> Expected {
+    Expected { size: totals.cipher.size, sha256: hex::encode(totals.cipher.sha256), md5: hex::encode(totals.cipher.md5) }
 }
 
 /// Derives the keys of coming artifacts while the current one is being written: a derivation takes a tenth of a second.

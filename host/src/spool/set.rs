@@ -141,6 +141,22 @@ impl SpoolSet {
         std::fs::remove_dir_all(&self.directory).map_err(failed("remove", &self.directory))
     }
 
+    /// Removes the files of a dead set and keeps its name, so that the next run goes on removing it from the destinations.
+    ///
+    /// # Errors
+    /// When something in it cannot be removed.
+    pub fn discard(&self) -> Result<(), SpoolError> {
+        self.files().clear();
+        for folder in ["sql", "config"] {
+            let path = self.directory.join(folder);
+            match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a finished file waits for its copies: their end would free space.
     fn may_shrink(&self) -> bool {
         self.files().values().any(|growth| matches!(*growth.borrow(), Growth::Finished(size) if size > 0))

@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn what_a_failed_write_left_behind_is_not_part_of_the_object() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let local = local(&folder, "");
+        let mut upload = local.begin("a", None).expect("begun");
+        upload.write(&mut Body::from_reader(&b"much that is cut"[..], 100)).expect_err("the body ended early");
+        upload.write(&mut Body::from_reader(&b"little"[..], 6)).expect("written");
+        assert_eq!(upload.finish().expect("finished").size, 6);
+        assert_eq!(get(&local, "a", ALL).expect("read"), b"little");
+    }
+
+    #[test]
     fn a_session_that_is_gone_or_of_another_key_is_lost() {
         let folder = tempfile::tempdir().expect("a directory");
         let local = local(&folder, "");

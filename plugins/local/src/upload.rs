@@ -82,10 +82,6 @@ impl Upload for LocalUpload {
         let (offset, fsync) = (self.offset, self.folder.settings.fsync);
         let writing = format!("cannot write {} at {offset}", self.key);
         let file = self.file()?;
-        // An earlier write that failed may have left bytes beyond.
-        if file.metadata().context(&writing)?.size != offset {
-            file.set_size(offset).context(&writing)?;
-        }
         let count = file.write_body(offset, body).context(&writing)?;
         if fsync {
             file.sync().context(&writing)?;
@@ -98,6 +94,7 @@ impl Upload for LocalUpload {
         let (offset, fsync) = (self.offset, self.folder.settings.fsync);
         let finishing = format!("cannot finish {}", self.key);
         let file = self.file()?;
+        // A write that failed may have left bytes beyond.
         file.set_size(offset).context(&finishing)?;
         if fsync {
             file.sync().context(&finishing)?;

@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn keys_with_spaces_signs_and_accents_are_encoded_byte_by_byte() {
         let address = address(r#"{"bucket": "bkt", "endpoint": "https://h"}"#).expect("fine");
-        assert_eq!(address.url("a b/ç+%~.tar", &[("partNumber", "1"), ("x", "/ ")]), "https://h/bkt/a%20b/%C3%A7%2B%25~.tar?partNumber=1&x=%2F%20");
+        assert_eq!(
+            address.url("a b/ç+%~.tar", &[("partNumber", "1"), ("x", "/ ")]),
+            "https://h/bkt/a%20b/%C3%A7%2B%25~.tar?partNumber=1&x=%2F%20"
+        );
         assert_eq!(address.url("", &[("list-type", "2")]), "https://h/bkt/?list-type=2");
     }
 

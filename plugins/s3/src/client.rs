@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn authorization(client: &Client, ask: Ask<'_>) -> String {
-        let instant = UNIX_EPOCH + Duration::from_secs(1_369_353_600);
+        let instant = UNIX_EPOCH + Duration::from_hours(380_376);
         let call = client.signed(ask, instant).expect("signed");
         call.headers.into_iter().find(|(name, _)| name == "authorization").expect("it is signed by header").1
     }

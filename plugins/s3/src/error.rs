@@ -45,19 +45,34 @@ fn meaning(status: u16, code: &str) -> (ErrorKind, bool) {
         }
         "RequestTimeout" => (Kind::Timeout, true),
         "InternalError" | "ServiceUnavailable" | "OperationAborted" => (Kind::Unavailable, true),
-        "NoSuchBucket" | "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" | "InvalidBucketName"
-        | "InvalidStorageClass" | "EntityTooSmall" | "InvalidArgument" | "RequestTimeTooSkewed" | "KMS.NotFoundException" => {
-            (Kind::InvalidConfig, false)
-        }
-        "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "ExpiredToken" | "InvalidToken" | "AccountProblem"
-        | "AllAccessDisabled" | "InvalidObjectState" | "NotSignedUp" => (Kind::AccessDenied, false),
+        "NoSuchBucket"
+        | "PermanentRedirect"
+        | "AuthorizationHeaderMalformed"
+        | "IllegalLocationConstraintException"
+        | "InvalidBucketName"
+        | "InvalidStorageClass"
+        | "EntityTooSmall"
+        | "InvalidArgument"
+        | "RequestTimeTooSkewed"
+        | "KMS.NotFoundException"
+        | "InvalidRange" => (Kind::InvalidConfig, false),
+        "AccessDenied"
+        | "InvalidAccessKeyId"
+        | "SignatureDoesNotMatch"
+        | "ExpiredToken"
+        | "InvalidToken"
+        | "AccountProblem"
+        | "AllAccessDisabled"
+        | "InvalidObjectState"
+        | "NotSignedUp" => (Kind::AccessDenied, false),
         "NoSuchKey" | "NotFound" => (Kind::NotFound, false),
         "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder" => (Kind::SessionLost, false),
         "QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge" | "XAmzQuotaExceeded" => (Kind::OutOfSpace, false),
-        "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody" => (Kind::Integrity, true),
+        "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody" => {
+            (Kind::Integrity, true)
+        }
         "PreconditionFailed" => (Kind::AlreadyExists, false),
         "NotImplemented" | "MethodNotAllowed" => (Kind::Unsupported, false),
-        "InvalidRange" => (Kind::InvalidConfig, false),
         _ => {
             let by_status = Error::from_http(status, b"");
             match status {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use aws_credential_types::Credentials;
@@ -16,13 +17,16 @@ use crate::transport::{Answer, Call, Transport};
 /// Objects on one page of a listing, and parts on one page of an upload.
 const PAGE: usize = 2;
 
+/// Text of the request, and status, headers and body of the answer.
+type Fault = (&'static str, u16, Vec<(&'static str, &'static str)>, &'static str);
+
 #[derive(Default)]
 pub(crate) struct Bucket {
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     pub(crate) uploads: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
     pub(crate) requests: Vec<String>,
     /// Answers sent instead, once each, to the first request whose line contains the text.
-    pub(crate) faults: Vec<(&'static str, u16, Vec<(&'static str, &'static str)>, &'static str)>,
+    pub(crate) faults: Vec<Fault>,
     /// Whether the fault's request is carried out all the same, as when only the answer was lost.
     pub(crate) faults_after: bool,
 }
@@ -51,7 +55,10 @@ fn failure(status: u16, code: &str) -> Answer {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn tag(bytes: &[u8]) -> String {
@@ -94,7 +101,9 @@ impl Bucket {
             (Method::Put, Some(id)) => self.put_part(id, query["partNumber"].parse().expect("a number"), call.body),
             (Method::Get, Some(id)) => self.parts(id, query["part-number-marker"].parse().expect("a number")),
             (Method::Post, Some(id)) => self.complete(id, key),
-            (Method::Delete, Some(id)) => self.uploads.remove(id).map_or_else(|| failure(404, "NoSuchUpload"), |_| answer(204, &[], vec![])),
+            (Method::Delete, Some(id)) => {
+                self.uploads.remove(id).map_or_else(|| failure(404, "NoSuchUpload"), |_| answer(204, &[], vec![]))
+            }
             (Method::Put, None) => {
                 self.objects.insert(key, call.body.to_vec());
                 answer(200, &[("etag", tag(call.body))], vec![])
@@ -143,10 +152,10 @@ impl Bucket {
         let mut xml = format!("<ListPartsResult><IsTruncated>{}</IsTruncated>", rest.len() > PAGE);
         for (number, bytes) in rest.iter().take(PAGE) {
             let (size, etag) = (bytes.len(), tag(bytes));
-            xml += &format!("<Part><PartNumber>{number}</PartNumber><Size>{size}</Size><ETag>{etag}</ETag></Part>");
+            let _ = write!(xml, "<Part><PartNumber>{number}</PartNumber><Size>{size}</Size><ETag>{etag}</ETag></Part>");
         }
-        let last = rest.iter().take(PAGE).last().map_or(0, |(number, _)| **number);
-        xml += &format!("<NextPartNumberMarker>{last}</NextPartNumberMarker></ListPartsResult>");
+        let last = rest.iter().take(PAGE).next_back().map_or(0, |(number, _)| **number);
+        let _ = write!(xml, "<NextPartNumberMarker>{last}</NextPartNumberMarker></ListPartsResult>");
         answer(200, &[], xml.into_bytes())
     }
 
@@ -165,10 +174,14 @@ impl Bucket {
         let mut xml = format!("<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{}</IsTruncated>", found.len() > PAGE);
         for (key, bytes) in found.iter().take(PAGE) {
             let key = encode(key, true).replace("%20", "+");
-            xml += &format!("<Contents><Key>{key}</Key><LastModified>2013-05-24T00:00:00.000Z</LastModified><Size>{}</Size></Contents>", bytes.len());
+            let _ = write!(
+                xml,
+                "<Contents><Key>{key}</Key><LastModified>2013-05-24T00:00:00.000Z</LastModified><Size>{}</Size></Contents>",
+                bytes.len()
+            );
         }
         if let Some((key, _)) = found.get(PAGE - 1).filter(|_| found.len() > PAGE) {
-            xml += &format!("<NextContinuationToken>{key}</NextContinuationToken>");
+            let _ = write!(xml, "<NextContinuationToken>{key}</NextContinuationToken>");
         }
         answer(200, &[], (xml + "</ListBucketResult>").into_bytes())
     }

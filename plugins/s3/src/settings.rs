@@ -122,7 +122,9 @@ impl Settings {
         if !header_safe(&self.storage_class) {
             return refuse("/storage_class", "an example is `STANDARD_IA`");
         }
-        if !header_safe(&self.kms_key_id) || (self.kms_key_id.is_some() && matches!(self.server_side_encryption, None | Some(Encryption::Aes256))) {
+        if !header_safe(&self.kms_key_id)
+            || (self.kms_key_id.is_some() && matches!(self.server_side_encryption, None | Some(Encryption::Aes256)))
+        {
             return refuse("/kms_key_id", "it needs `server_side_encryption` to be `aws:kms` or `aws:kms:dsse`");
         }
         Ok(())

@@ -254,6 +254,13 @@ mod tests {
     }
 
     #[test]
+    fn the_whole_object_is_not_taken_for_its_rest() {
+        let (store, bucket) = store("");
+        bucket.borrow_mut().faults.push(("GET a", 200, vec![], "0123456789"));
+        assert_eq!(get(&store, 3, None).expect_err("not the range").kind(), ErrorKind::Integrity);
+    }
+
+    #[test]
     fn a_listing_pages_and_gives_back_the_keys_that_were_stored() {
         let (store, bucket) = store(r#", "prefix": "p/q""#);
         let keys = ["a b", "a+b", "a%b", "set/ação", "set/x"];

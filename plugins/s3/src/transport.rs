@@ -43,7 +43,8 @@ pub(crate) struct Network;
 
 impl Transport for Network {
     fn send(&self, call: Call<'_>) -> Result<Answer> {
-        let request = call.headers.into_iter().fold(Request::new(call.method, call.url), |request, (name, value)| request.header(name, value));
+        let request =
+            call.headers.into_iter().fold(Request::new(call.method, call.url), |request, (name, value)| request.header(name, value));
         let response = if call.body.is_empty() { request.send()? } else { request.send_bytes(call.body)? };
         Ok(Answer { status: response.status(), headers: response.headers().to_vec(), body: Box::new(response) })
     }

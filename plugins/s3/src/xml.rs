@@ -37,14 +37,15 @@ pub(crate) struct Parts {
     pub(crate) is_truncated: bool,
     pub(crate) next_part_number_marker: Option<String>,
     #[serde(rename = "Part", default)]
-    pub(crate) parts: Vec<Part>,
+    pub(crate) held: Vec<Part>,
 }
 
 /// One part that the service holds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Part {
-    pub(crate) part_number: u64,
+    #[serde(rename = "PartNumber")]
+    pub(crate) number: u64,
     pub(crate) size: u64,
     #[serde(rename = "ETag")]
     pub(crate) etag: String,
@@ -120,7 +121,8 @@ mod tests {
         assert_eq!((listing.is_truncated, listing.next_continuation_token.as_deref()), (true, Some("1a/b==")));
         let keys: Vec<_> = listing.contents.iter().map(|c| (c.key.as_str(), c.size)).collect();
         assert_eq!(keys, [("a+b", 434_234), ("c&d", 0)]);
-        let empty: Listing = read(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", "listing").expect("well-formed");
+        let empty: Listing =
+            read(b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>", "listing").expect("well-formed");
         assert!(empty.contents.is_empty() && empty.encoding_type.is_none());
     }
 
@@ -129,7 +131,12 @@ mod tests {
         let xml = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\n<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message><RequestId>656c76696e6727</RequestId></Error>";
         let failure = failure(xml).expect("a failure");
         assert_eq!((failure.code.as_str(), failure.request_id.as_deref()), ("InternalError", Some("656c76696e6727")));
-        for other in [&b""[..], b"<html>Error</html>", b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>", b"<Errors/>"] {
+        for other in [
+            &b""[..],
+            b"<html>Error</html>",
+            b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>",
+            b"<Errors/>",
+        ] {
             assert!(super::failure(other).is_none());
         }
     }

@@ -43,7 +43,7 @@ pub struct Metadata {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write as _};
+    use std::io;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;

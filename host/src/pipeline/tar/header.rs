@@ -14,6 +14,8 @@ const CHECKSUM: std::ops::Range<usize> = 148..156;
 const TYPE: usize = 156;
 const LINK: std::ops::Range<usize> = 157..257;
 const MAGIC: std::ops::Range<usize> = 257..265;
+const USER: std::ops::Range<usize> = 265..297;
+const GROUP: std::ops::Range<usize> = 297..329;
 const DEVICE_MAJOR: std::ops::Range<usize> = 329..337;
 const DEVICE_MINOR: std::ops::Range<usize> = 337..345;
 const PREFIX: std::ops::Range<usize> = 345..500;
@@ -44,6 +46,15 @@ impl Header {
     pub(super) fn set_owner(&mut self, uid: u32, gid: u32) {
         octal(&mut self.0[UID], u64::from(uid));
         octal(&mut self.0[GID], u64::from(gid));
+    }
+
+    /// Names of owner and group; one that is too long for its field is left out, and the number stands alone.
+    pub(super) fn set_owner_names(&mut self, user: &[u8], group: &[u8]) {
+        for (range, name) in [(USER, user), (GROUP, group)] {
+            if name.len() < range.len() {
+                self.0[range][..name.len()].copy_from_slice(name);
+            }
+        }
     }
 
     pub(super) fn set_size(&mut self, size: u64) {
@@ -87,6 +98,18 @@ impl Header {
         text(&self.0[LINK]).to_vec()
     }
 
+    pub(super) fn user(&self) -> &[u8] {
+        if self.has_magic() { text(&self.0[USER]) } else { &[] }
+    }
+
+    pub(super) fn group(&self) -> &[u8] {
+        if self.has_magic() { text(&self.0[GROUP]) } else { &[] }
+    }
+
+    fn has_magic(&self) -> bool {
+        self.0[MAGIC].starts_with(b"ustar")
+    }
+
     pub(super) fn size(&self) -> Option<u64> {
         number(&self.0[SIZE])
     }
@@ -104,7 +127,7 @@ impl Header {
     }
 
     pub(super) fn mtime(&self) -> Option<i64> {
-        number(&self.0[MTIME]).and_then(|seconds| i64::try_from(seconds).ok())
+        signed_number(&self.0[MTIME])
     }
 
     pub(super) fn device(&self) -> (u32, u32) {
@@ -129,10 +152,12 @@ pub(super) fn type_letter(kind: EntryKind) -> u8 {
 // Too large numbers are written as zero: the pax header carries them then.
 fn octal(field: &mut [u8], value: u64) {
     let digits = field.len() - 1;
-    let text = format!("{value:0digits$o}");
-    if text.len() == digits {
-        field[..digits].copy_from_slice(text.as_bytes());
-    } else {
+    let mut rest = value;
+    for digit in field[..digits].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest & 7).expect("below 8");
+        rest >>= 3;
+    }
+    if rest > 0 {
         field[..digits].fill(b'0');
     }
 }
@@ -143,7 +168,7 @@ pub(super) fn fits(value: u64, digits: u32) -> bool {
 }
 
 /// Octal digits, or GNU's base-256 form.
-fn number(field: &[u8]) -> Option<u64> {
+pub(super) fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let mut value = u64::from(field[0] & 0x7f);
         for byte in &field[1..] {
@@ -157,6 +182,14 @@ fn number(field: &[u8]) -> Option<u64> {
         return Some(0);
     }
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
+}
+
+/// As [`number`], and the negative numbers of GNU's base-256 form.
+fn signed_number(field: &[u8]) -> Option<i64> {
+    if field[0] != 0xff {
+        return number(field).and_then(|value| i64::try_from(value).ok());
+    }
+    field.iter().try_fold(-1_i64, |value, byte| value.checked_mul(256)?.checked_add(i64::from(*byte)))
 }
 
 fn text(field: &[u8]) -> &[u8] {
@@ -178,21 +211,46 @@ pub(super) fn pax_record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     records.push(b'\n');
 }
 
-/// Splits the records of a pax header; `None` where they are malformed.
-pub(super) fn pax_records(mut bytes: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
-    let mut records = Vec::new();
-    while !bytes.is_empty() {
-        let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
-        let length: usize = std::str::from_utf8(&bytes[..space]).ok()?.parse().ok()?;
-        if length <= space + 1 || length > bytes.len() || bytes[length - 1] != b'\n' {
-            return None;
-        }
-        let record = &bytes[space + 1..length - 1];
-        let equals = record.iter().position(|byte| *byte == b'=')?;
-        records.push((&record[..equals], &record[equals + 1..]));
-        bytes = &bytes[length..];
+/// Key and value of the next record, which `bytes` then begins after; `None` where it is malformed.
+pub(super) fn next_pax_record<'a>(bytes: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let whole = *bytes;
+    let space = whole.iter().take(20).position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&whole[..space]).ok()?.parse().ok()?;
+    if length <= space + 1 || length > whole.len() || whole[length - 1] != b'\n' {
+        return None;
     }
-    Some(records)
+    let record = &whole[space + 1..length - 1];
+    let equals = record.iter().position(|byte| *byte == b'=')?;
+    *bytes = &whole[length..];
+    Some((&record[..equals], &record[equals + 1..]))
+}
+
+/// An attribute's name as part of a key: GNU tar writes `%` and `=` as `%25` and `%3D`.
+pub(super) fn escape_attribute(name: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(name.len());
+    for byte in name {
+        match byte {
+            b'%' => escaped.extend_from_slice(b"%25"),
+            b'=' => escaped.extend_from_slice(b"%3D"),
+            other => escaped.push(*other),
+        }
+    }
+    escaped
+}
+
+/// The reverse of [`escape_attribute`].
+pub(super) fn unescape_attribute(mut escaped: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(escaped.len());
+    while let Some((first, rest)) = escaped.split_first() {
+        let (byte, rest) = match rest {
+            [b'2', b'5', after @ ..] if *first == b'%' => (b'%', after),
+            [b'3', b'D', after @ ..] if *first == b'%' => (b'=', after),
+            _ => (*first, rest),
+        };
+        name.push(byte);
+        escaped = rest;
+    }
+    name
 }
 
 /// Seconds with a fraction, as pax writes times.
@@ -227,9 +285,25 @@ mod tests {
             let mut records = Vec::new();
             pax_record(&mut records, key.as_bytes(), &value);
             pax_record(&mut records, b"next", b"1");
-            let read = pax_records(&records).expect("well formed");
-            prop_assert_eq!(read[0], (key.as_bytes(), value.as_slice()));
-            prop_assert_eq!(read.len(), 2);
+            let mut rest = records.as_slice();
+            prop_assert_eq!(next_pax_record(&mut rest), Some((key.as_bytes(), value.as_slice())));
+            prop_assert_eq!(next_pax_record(&mut rest), Some((b"next".as_slice(), b"1".as_slice())));
+            prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn an_attributes_name_reads_back_and_has_no_equals_sign(name in proptest::collection::vec(any::<u8>(), 1..60)) {
+            let escaped = escape_attribute(&name);
+            prop_assert!(!escaped.contains(&b'='));
+            prop_assert_eq!(unescape_attribute(&escaped), name);
+        }
+
+        #[test]
+        fn a_number_reads_back_from_its_field(value in 0_u64..(1 << 33)) {
+            let mut field = [0; 12];
+            octal(&mut field, value);
+            prop_assert_eq!(number(&field), Some(value));
+            prop_assert_eq!(signed_number(&field), i64::try_from(value).ok());
         }
 
         #[test]
@@ -240,8 +314,15 @@ mod tests {
 
         #[test]
         fn reading_anything_as_records_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = pax_records(&bytes);
+            let _ = next_pax_record(&mut bytes.as_slice());
             let _ = parse_pax_time(&bytes);
         }
+    }
+    #[test]
+    fn negative_numbers_of_gnu_are_read() {
+        let mut field = [0xff; 12];
+        assert_eq!(signed_number(&field), Some(-1));
+        field[10] = 0;
+        assert_eq!(signed_number(&field), Some(-1 - 0xff00));
     }
 }

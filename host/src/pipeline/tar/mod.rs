@@ -1,8 +1,10 @@
 //! The tar inside an artifact: POSIX pax interchange format (POSIX.1-2001, `pax`), with GNU's sparse format 1.0 for files
-//! with holes and `SCHILY.xattr.*` for extended attributes and ACLs; GNU tar reads all of it.
+//! with holes, `SCHILY.xattr.*` for extended attributes and `SCHILY.acl.*` for ACLs; GNU tar reads all of it.
 
+mod acl;
 mod header;
 mod reader;
+mod sparse;
 mod writer;
 
 pub use reader::{TarEntry, TarError, TarReader, TarSummary};
@@ -49,6 +51,10 @@ pub struct Entry {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Name of the owner where the archive was made; empty where it had none.
+    pub user: Vec<u8>,
+    /// Name of the group likewise.
+    pub group: Vec<u8>,
     /// Last change of the content.
     pub mtime: FileTime,
     /// Bytes of the file (holes included); 0 for everything else.
@@ -72,6 +78,8 @@ impl Entry {
             mode,
             uid: 0,
             gid: 0,
+            user: Vec::new(),
+            group: Vec::new(),
             mtime: FileTime::default(),
             size,
             link: Vec::new(),
@@ -90,6 +98,8 @@ impl Entry {
 const BLOCK: usize = 512;
 /// Longest pax header that is read, in bytes: Linux allows 64 KiB per attribute, and a map of holes is no pax header.
 const PAX_MAX: u64 = 8 << 20;
+/// Most extended attributes of one entry that are read.
+const XATTRS_MAX: usize = 10_000;
 /// Most extents of one sparse file.
 const EXTENTS_MAX: u64 = 1 << 20;
 

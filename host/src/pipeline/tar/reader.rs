@@ -1,13 +1,18 @@
 //! Reads a tar from front to back, with every length checked before anything is allocated for it.
 //!
-//! Reads pax, ustar and GNU long names, and sparse files in format 1.0. The end is reported only after the archive's own
+//! Reads pax, ustar and GNU long names, and sparse files in all of GNU tar's formats. The end is reported only after the archive's own
 //! end marker: an archive that was cut is an error, wherever it was cut (trap 1).
 
 use std::io::{self, Read};
 
-use super::header::{Header, parse_pax_time, pax_records};
-use super::{BLOCK, EXTENTS_MAX, Entry, EntryKind, FileTime, PAX_MAX, padding};
+use super::header::{Header, next_pax_record, number, parse_pax_time, unescape_attribute};
+use super::sparse::{Extents, MapReader, OLD_IN_CONTINUATION, OLD_IN_HEADER, OLD_SIZE, add_old_block};
+use super::{BLOCK, EXTENTS_MAX, Entry, EntryKind, FileTime, PAX_MAX, XATTRS_MAX, padding};
 use crate::pipeline::PipelineError;
+
+/// Bytes read at once where content is skipped.
+const SKIP_SIZE: usize = 64 << 10;
+const MAP_NUMBER: &str = "the map of a sparse file is no number";
 
 /// Why an archive cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +35,17 @@ pub enum TarError {
 
 impl From<io::Error> for TarError {
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        error.downcast::<Self>().unwrap_or_else(Self::Io)
+    }
+}
+
+impl From<TarError> for io::Error {
+    fn from(error: TarError) -> Self {
+        match error {
+            TarError::Io(error) => error,
+            TarError::Truncated(_) => Self::new(io::ErrorKind::UnexpectedEof, error),
+            TarError::Damaged { .. } => Self::new(io::ErrorKind::InvalidData, error),
+        }
     }
 }
 
@@ -60,6 +75,8 @@ pub struct TarReader<R: Read> {
     pad: usize,
     near: Vec<u8>,
     ended: bool,
+    /// For skipping; made when something is skipped.
+    scratch: Vec<u8>,
 }
 
 /// What pax and GNU headers said about the entry that follows them.
@@ -70,17 +87,22 @@ struct Extra {
     size: Option<u64>,
     uid: Option<u32>,
     gid: Option<u32>,
+    user: Option<Vec<u8>>,
+    group: Option<Vec<u8>>,
     mtime: Option<FileTime>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     sparse_name: Option<Vec<u8>>,
     sparse_size: Option<u64>,
     sparse_major: Option<u64>,
+    /// Offsets and lengths in turn, of the formats 0.0 and 0.1.
+    sparse_numbers: Vec<u64>,
+    pax_bytes: u64,
 }
 
 impl<R: Read> TarReader<R> {
     /// A reader at the start of an archive.
     pub fn new(source: R) -> Self {
-        Self { source, left: 0, pad: 0, near: Vec::new(), ended: false }
+        Self { source, left: 0, pad: 0, near: Vec::new(), ended: false, scratch: Vec::new() }
     }
 
     /// The next entry, skipping what is left of the one before. `None` after the archive's end marker and the end of its source.
@@ -107,6 +129,15 @@ impl<R: Read> TarReader<R> {
                 _ => return self.entry(&header, extra, size).map(Some),
             }
         }
+    }
+
+    /// The entries one after the other, without their content. Ends after the first error.
+    pub fn entries(mut self) -> impl Iterator<Item = Result<TarEntry, TarError>> {
+        std::iter::from_fn(move || {
+            let next = self.next_entry().transpose();
+            self.ended |= matches!(next, Some(Err(_)));
+            next
+        })
     }
 
     /// Reads every entry to its last byte.
@@ -167,46 +198,25 @@ impl<R: Read> TarReader<R> {
     }
 
     fn pax(&mut self, size: u64, extra: &mut Extra) -> Result<(), TarError> {
+        extra.pax_bytes = extra.pax_bytes.saturating_add(size);
+        if extra.pax_bytes > PAX_MAX {
+            return Err(self.damaged("its extended headers are larger than any real ones"));
+        }
         let bytes = self.small(size)?;
-        let records = pax_records(&bytes).ok_or_else(|| self.damaged("a pax header is malformed"))?;
-        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-        let id = |value: &[u8]| number(value).and_then(|id| u32::try_from(id).ok());
-        for (key, value) in records {
-            match key {
-                b"path" => extra.path = Some(value.to_vec()),
-                b"linkpath" => extra.link = Some(value.to_vec()),
-                b"size" => extra.size = Some(number(value).ok_or_else(|| self.damaged("a size is no number"))?),
-                b"uid" => extra.uid = id(value),
-                b"gid" => extra.gid = id(value),
-                b"mtime" => extra.mtime = parse_pax_time(value),
-                b"GNU.sparse.major" => extra.sparse_major = number(value),
-                b"GNU.sparse.name" => extra.sparse_name = Some(value.to_vec()),
-                b"GNU.sparse.realsize" => extra.sparse_size = number(value),
-                _ => {
-                    if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        extra.xattrs.push((name.to_vec(), value.to_vec()));
-                    }
-                }
-            }
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (key, value) = next_pax_record(&mut rest).ok_or_else(|| self.damaged("a pax header is malformed"))?;
+            extra.record(key, value).map_err(|what| self.damaged(what))?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, header: &Header, extra: Extra, size: u64) -> Result<TarEntry, TarError> {
+    fn entry(&mut self, header: &Header, mut extra: Extra, size: u64) -> Result<TarEntry, TarError> {
         let stored = extra.size.unwrap_or(size);
-        let kind = match header.kind() {
-            b'0' | 0 | b'7' => EntryKind::File,
-            b'1' => EntryKind::HardLink,
-            b'2' => EntryKind::Symlink,
-            b'3' => EntryKind::CharDevice,
-            b'4' => EntryKind::BlockDevice,
-            b'5' => EntryKind::Directory,
-            b'6' => EntryKind::Fifo,
-            _ => return Err(self.damaged("an entry is of a kind that cofre does not write")),
-        };
+        let kind = kind_of(header.kind()).ok_or_else(|| self.damaged("an entry is of a kind that cofre does not know"))?;
         self.left = if kind == EntryKind::File { stored } else { 0 };
         self.pad = padding(self.left);
-        let path = extra.path.unwrap_or_else(|| header.path());
+        let path = extra.sparse_name.take().or_else(|| extra.path.take()).unwrap_or_else(|| header.path());
         self.near.clone_from(&path);
         let mut entry = Entry {
             path,
@@ -214,42 +224,60 @@ impl<R: Read> TarReader<R> {
             mode: header.mode().ok_or_else(|| self.damaged("a mode is no number"))?,
             uid: extra.uid.or_else(|| header.uid()).ok_or_else(|| self.damaged("an owner is no number"))?,
             gid: extra.gid.or_else(|| header.gid()).ok_or_else(|| self.damaged("a group is no number"))?,
+            user: extra.user.take().unwrap_or_else(|| header.user().to_vec()),
+            group: extra.group.take().unwrap_or_else(|| header.group().to_vec()),
             mtime: extra.mtime.or_else(|| header.mtime().map(|seconds| FileTime { seconds, nanoseconds: 0 })).unwrap_or_default(),
             size: self.left,
-            link: extra.link.unwrap_or_else(|| header.link()),
+            link: extra.link.take().unwrap_or_else(|| header.link()),
             device: header.device(),
-            xattrs: extra.xattrs,
+            xattrs: std::mem::take(&mut extra.xattrs),
             extents: None,
         };
-        if extra.sparse_major == Some(1) {
-            entry.path = extra.sparse_name.ok_or_else(|| self.damaged("a sparse file has no name"))?;
+        if header.kind() == b'S' {
+            entry.size = number(&header.0[OLD_SIZE]).ok_or_else(|| self.damaged("a sparse file has no size"))?;
+            entry.extents = Some(self.old_map(header, entry.size)?);
+        } else if kind == EntryKind::File && (extra.sparse_major.is_some() || !extra.sparse_numbers.is_empty()) {
             entry.size = extra.sparse_size.ok_or_else(|| self.damaged("a sparse file has no size"))?;
-            entry.extents = Some(self.sparse_map(entry.size)?);
+            entry.extents = Some(self.pax_map(&extra, entry.size)?);
         }
         Ok(entry)
     }
 
-    fn sparse_map(&mut self, size: u64) -> Result<Vec<(u64, u64)>, TarError> {
-        let mut block = [0; BLOCK];
-        let mut position = BLOCK;
-        let count = self.map_number(&mut block, &mut position)?;
-        if count > EXTENTS_MAX {
-            return Err(self.damaged("a sparse file has too many extents"));
+    fn old_map(&mut self, header: &Header, size: u64) -> Result<Extents, TarError> {
+        let mut map = MapReader::new(size);
+        let mut more = add_old_block(&mut map, &header.0, OLD_IN_HEADER, number).map_err(|what| self.damaged(what))?;
+        while more {
+            let mut block = [0; BLOCK];
+            self.fill(&mut block, "the map of a sparse file is cut")?;
+            more = add_old_block(&mut map, &block, OLD_IN_CONTINUATION, number).map_err(|what| self.damaged(what))?;
         }
-        let (mut extents, mut end) = (Vec::new(), 0);
-        for _ in 0..count {
-            let offset = self.map_number(&mut block, &mut position)?;
-            let length = self.map_number(&mut block, &mut position)?;
-            let next = offset.checked_add(length).filter(|next| offset >= end && *next <= size);
-            end = next.ok_or_else(|| self.damaged("the map of a sparse file is out of order"))?;
-            if length > 0 {
-                extents.push((offset, length));
+        map.finish(self.left).map_err(|what| self.damaged(what))
+    }
+
+    fn pax_map(&mut self, extra: &Extra, size: u64) -> Result<Extents, TarError> {
+        let mut map = MapReader::new(size);
+        match extra.sparse_major {
+            Some(1) => {
+                let mut block = [0; BLOCK];
+                let mut position = BLOCK;
+                let count = self.map_number(&mut block, &mut position)?;
+                if count > EXTENTS_MAX {
+                    return Err(self.damaged("a sparse file has too many extents"));
+                }
+                for _ in 0..count {
+                    let offset = self.map_number(&mut block, &mut position)?;
+                    let length = self.map_number(&mut block, &mut position)?;
+                    map.add(offset, length).map_err(|what| self.damaged(what))?;
+                }
             }
+            Some(0) | None if extra.sparse_numbers.len().is_multiple_of(2) => {
+                for extent in extra.sparse_numbers.chunks_exact(2) {
+                    map.add(extent[0], extent[1]).map_err(|what| self.damaged(what))?;
+                }
+            }
+            _ => return Err(self.damaged("a sparse file is in an unknown format")),
         }
-        if extents.iter().map(|extent| extent.1).sum::<u64>() != self.left {
-            return Err(self.damaged("a sparse file's content does not fit its map"));
-        }
-        Ok(extents)
+        map.finish(self.left).map_err(|what| self.damaged(what))
     }
 
     fn map_number(&mut self, block: &mut [u8; BLOCK], position: &mut usize) -> Result<u64, TarError> {
@@ -293,19 +321,40 @@ impl<R: Read> TarReader<R> {
     }
 
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let mut buffer = [0; 64 << 10];
-        while self.left > 0 {
-            let count = self.read(&mut buffer)?;
-            if count == 0 {
-                return Err(TarError::Truncated("an entry's content is cut"));
+        if self.left > 0 {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            scratch.resize(SKIP_SIZE, 0);
+            while self.left > 0 {
+                self.read_content(&mut scratch)?;
             }
+            self.scratch = scratch;
         }
         let pad = std::mem::take(&mut self.pad);
-        self.fill(&mut buffer[..pad], "an entry's padding is cut")
+        self.fill(&mut [0; BLOCK][..pad], "an entry's padding is cut")
+    }
+
+    /// Some of the current entry's content; nothing only at its end.
+    fn read_content(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+        let want = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if want == 0 {
+            return Ok(0);
+        }
+        let count = loop {
+            match self.source.read(&mut buffer[..want]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(TarError::Io)?,
+            }
+        };
+        if count == 0 {
+            return Err(TarError::Truncated("an entry's content is cut"));
+        }
+        self.left -= count as u64;
+        Ok(count)
     }
 
     fn fill(&mut self, buffer: &mut [u8], what: &'static str) -> Result<(), TarError> {
-        self.source.read_exact(buffer).map_err(|error| if error.kind() == io::ErrorKind::UnexpectedEof && error.get_ref().is_none() { TarError::Truncated(what) } else { TarError::Io(error) })
+        let cut = |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof && error.get_ref().is_none();
+        self.source.read_exact(buffer).map_err(|error| if cut(&error) { TarError::Truncated(what) } else { TarError::Io(error) })
     }
 
     fn damaged(&self, what: &'static str) -> TarError {
@@ -316,15 +365,57 @@ impl<R: Read> TarReader<R> {
 /// Reads the content of the current entry; for a sparse file its extents, one after the other.
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(0);
-        }
-        let count = self.source.read(&mut buffer[..want])?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is truncated: an entry's content is cut"));
-        }
-        self.left -= count as u64;
-        Ok(count)
+        Ok(self.read_content(buffer)?)
     }
+}
+
+impl Extra {
+    /// Takes one record of a pax header.
+    fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+        let id = |value: &[u8]| number(value).and_then(|id| u32::try_from(id).ok());
+        match key {
+            b"path" => self.path = Some(value.to_vec()),
+            b"linkpath" => self.link = Some(value.to_vec()),
+            b"size" => self.size = Some(number(value).ok_or("a size is no number")?),
+            b"uid" => self.uid = Some(id(value).ok_or("an owner is no number")?),
+            b"gid" => self.gid = Some(id(value).ok_or("a group is no number")?),
+            b"uname" => self.user = Some(value.to_vec()),
+            b"gname" => self.group = Some(value.to_vec()),
+            b"mtime" => self.mtime = Some(parse_pax_time(value).ok_or("a time is no number")?),
+            b"GNU.sparse.major" => self.sparse_major = Some(number(value).ok_or("a sparse format is no number")?),
+            b"GNU.sparse.name" => self.sparse_name = Some(value.to_vec()),
+            b"GNU.sparse.realsize" | b"GNU.sparse.size" => self.sparse_size = Some(number(value).ok_or("a size is no number")?),
+            b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => self.sparse_numbers.push(number(value).ok_or(MAP_NUMBER)?),
+            b"GNU.sparse.map" => {
+                for text in value.split(|byte| *byte == b',') {
+                    self.sparse_numbers.push(number(text).ok_or(MAP_NUMBER)?);
+                }
+            }
+            _ => self.attribute(key, value)?,
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, key: &[u8], value: &[u8]) -> Result<(), &'static str> {
+        let Some(name) = key.strip_prefix(b"SCHILY.xattr.") else { return Ok(()) };
+        if self.xattrs.len() == XATTRS_MAX {
+            return Err("an entry has more extended attributes than any real one");
+        }
+        self.xattrs.push((unescape_attribute(name), value.to_vec()));
+        Ok(())
+    }
+}
+
+fn kind_of(letter: u8) -> Option<EntryKind> {
+    Some(match letter {
+        b'0' | 0 | b'7' | b'S' => EntryKind::File,
+        b'1' => EntryKind::HardLink,
+        b'2' => EntryKind::Symlink,
+        b'3' => EntryKind::CharDevice,
+        b'4' => EntryKind::BlockDevice,
+        b'5' => EntryKind::Directory,
+        b'6' => EntryKind::Fifo,
+        _ => return None,
+    })
 }

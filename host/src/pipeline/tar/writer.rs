@@ -2,20 +2,24 @@
 
 use std::io::{self, Write};
 
-use super::header::{Header, fits, pax_record, pax_time, type_letter};
-use super::{BLOCK, Entry, EntryKind, padding};
+use super::header::{Header, escape_attribute, fits, pax_record, pax_time, type_letter};
+use super::sparse::write_map;
+use super::{BLOCK, Entry, EntryKind, PAX_MAX, acl, padding};
 
 /// Writes entries one after the other.
 pub struct TarWriter<W: Write> {
     sink: W,
     left: u64,
     pad: usize,
+    /// Headers of one entry, put together here so that the sink sees one write.
+    head: Vec<u8>,
+    records: Vec<u8>,
 }
 
 impl<W: Write> TarWriter<W> {
     /// A writer of a new archive.
     pub fn new(sink: W) -> Self {
-        Self { sink, left: 0, pad: 0 }
+        Self { sink, left: 0, pad: 0, head: Vec::new(), records: Vec::new() }
     }
 
     /// Writes a small file of root, for the entries of dumps.
@@ -33,76 +37,105 @@ impl<W: Write> TarWriter<W> {
     /// Writes the header of an entry; its [`Entry::stored`] bytes follow through [`Self::data`], extent after extent.
     ///
     /// # Errors
-    /// When the sink fails, or the entry before has not been ended.
+    /// When the sink fails, the entry before has not been ended, or names and attributes together exceed 8 MiB.
     pub fn begin(&mut self, entry: &Entry) -> io::Result<()> {
         if self.left > 0 || self.pad > 0 {
             return Err(io::Error::other("an entry of the archive was begun inside another"));
         }
-        let map = entry.extents.as_ref().map(|extents| sparse_map(extents, entry.size));
+        let map = entry.extents.as_ref().map(|extents| write_map(extents, entry.size));
         let stored = entry.stored() + map.as_ref().map_or(0, |map| map.len() as u64);
+        self.head.clear();
         self.pax_header(entry, stored)?;
+        self.main_header(entry, stored);
+        if let Some(map) = &map {
+            self.head.extend_from_slice(map);
+        }
+        self.sink.write_all(&self.head)?;
+        self.left = entry.stored();
+        self.pad = padding(stored);
+        Ok(())
+    }
+
+    fn main_header(&mut self, entry: &Entry, stored: u64) {
         let mut header = Header::new(type_letter(entry.kind));
         header.set_path(&entry.path);
         header.set_link(&entry.link);
         header.set_mode(entry.mode);
         header.set_owner(entry.uid, entry.gid);
+        header.set_owner_names(&entry.user, &entry.group);
         header.set_size(stored);
         header.set_mtime(entry.mtime.seconds);
         if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
             header.set_device(entry.device);
         }
         header.seal();
-        self.sink.write_all(&header.0)?;
-        if let Some(map) = &map {
-            self.sink.write_all(map)?;
-        }
-        self.left = entry.stored();
-        self.pad = padding(stored);
-        Ok(())
+        self.head.extend_from_slice(&header.0);
     }
 
     fn pax_header(&mut self, entry: &Entry, stored: u64) -> io::Result<()> {
-        let mut records = Vec::new();
-        if entry.extents.is_some() {
-            pax_record(&mut records, b"GNU.sparse.major", b"1");
-            pax_record(&mut records, b"GNU.sparse.minor", b"0");
-            pax_record(&mut records, b"GNU.sparse.name", &entry.path);
-            pax_record(&mut records, b"GNU.sparse.realsize", entry.size.to_string().as_bytes());
-        } else if entry.path.len() > 100 {
-            pax_record(&mut records, b"path", &entry.path);
-        }
-        if entry.link.len() > 100 {
-            pax_record(&mut records, b"linkpath", &entry.link);
-        }
-        if !fits(stored, 11) {
-            pax_record(&mut records, b"size", stored.to_string().as_bytes());
-        }
-        if !fits(u64::from(entry.uid), 7) {
-            pax_record(&mut records, b"uid", entry.uid.to_string().as_bytes());
-        }
-        if !fits(u64::from(entry.gid), 7) {
-            pax_record(&mut records, b"gid", entry.gid.to_string().as_bytes());
-        }
-        let plain_time = entry.mtime.nanoseconds == 0 && u64::try_from(entry.mtime.seconds).is_ok_and(|seconds| fits(seconds, 11));
-        if !plain_time {
-            pax_record(&mut records, b"mtime", pax_time(entry.mtime).as_bytes());
-        }
-        for (name, value) in &entry.xattrs {
-            pax_record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
-        }
-        if records.is_empty() {
+        self.records.clear();
+        self.pax_of_places(entry, stored);
+        self.pax_of_attributes(entry);
+        if self.records.is_empty() {
             return Ok(());
+        }
+        let length = self.records.len() as u64;
+        if length > PAX_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "an entry's name and attributes are too large for an archive"));
         }
         let mut header = Header::new(b'x');
         header.set_path(b"././@PaxHeader");
         header.set_mode(0o644);
         header.set_owner(0, 0);
         header.set_mtime(0);
-        header.set_size(records.len() as u64);
+        header.set_size(length);
         header.seal();
-        self.sink.write_all(&header.0)?;
-        records.resize(records.len() + padding(records.len() as u64), 0);
-        self.sink.write_all(&records)
+        self.head.extend_from_slice(&header.0);
+        self.head.extend_from_slice(&self.records);
+        self.head.resize(self.head.len() + padding(length), 0);
+        Ok(())
+    }
+
+    fn pax_of_places(&mut self, entry: &Entry, stored: u64) {
+        let records = &mut self.records;
+        if entry.extents.is_some() {
+            pax_record(records, b"GNU.sparse.major", b"1");
+            pax_record(records, b"GNU.sparse.minor", b"0");
+            pax_record(records, b"GNU.sparse.name", &entry.path);
+            pax_record(records, b"GNU.sparse.realsize", entry.size.to_string().as_bytes());
+        } else if entry.path.len() > 100 {
+            pax_record(records, b"path", &entry.path);
+        }
+        if entry.link.len() > 100 {
+            pax_record(records, b"linkpath", &entry.link);
+        }
+        if !fits(stored, 11) {
+            pax_record(records, b"size", stored.to_string().as_bytes());
+        }
+    }
+
+    fn pax_of_attributes(&mut self, entry: &Entry) {
+        let records = &mut self.records;
+        for (key, id) in [(b"uid", entry.uid), (b"gid", entry.gid)] {
+            if !fits(u64::from(id), 7) {
+                pax_record(records, key, id.to_string().as_bytes());
+            }
+        }
+        let plain_time = entry.mtime.nanoseconds == 0 && u64::try_from(entry.mtime.seconds).is_ok_and(|seconds| fits(seconds, 11));
+        if !plain_time {
+            pax_record(records, b"mtime", pax_time(entry.mtime).as_bytes());
+        }
+        for (name, value) in &entry.xattrs {
+            pax_record(records, &[b"SCHILY.xattr.", escape_attribute(name).as_slice()].concat(), value);
+            let key: &[u8] = match name.as_slice() {
+                acl::ACCESS => b"SCHILY.acl.access",
+                acl::DEFAULT => b"SCHILY.acl.default",
+                _ => continue,
+            };
+            if let Some(text) = acl::text(value) {
+                pax_record(records, key, text.as_bytes());
+            }
+        }
     }
 
     /// Writes content.
@@ -146,18 +179,4 @@ impl<W: Write> TarWriter<W> {
         self.sink.write_all(&[0; 2 * BLOCK])?;
         Ok(self.sink)
     }
-}
-
-/// GNU sparse format 1.0: the number of extents, then offset and length of each, one decimal number a line, padded to a block.
-/// A file that ends in a hole gets an empty extent at its end.
-fn sparse_map(extents: &[(u64, u64)], size: u64) -> Vec<u8> {
-    let ends_in_data = extents.last().is_some_and(|(offset, length)| offset + length == size);
-    let tail = if ends_in_data { None } else { Some((size, 0)) };
-    let mut map = format!("{}\n", extents.len() + usize::from(tail.is_some()));
-    for (offset, length) in extents.iter().copied().chain(tail) {
-        map.push_str(&format!("{offset}\n{length}\n"));
-    }
-    let mut map = map.into_bytes();
-    map.resize(map.len() + padding(map.len() as u64), 0);
-    map
 }

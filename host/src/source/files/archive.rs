@@ -5,29 +5,38 @@
 //! directories meanwhile can lead it astray, and paths may be longer than PATH_MAX. Entries are sorted by name.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom as RawSeek, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
-use super::exclude::Exclusions;
+use super::accounts::Accounts;
+use super::attributes::{AttributeReader, Place};
+use super::content::{self, ContentError, READ_SIZE};
+use super::exclude::{CACHE_TAG_NAME, Exclusions};
+use super::listing::Listing;
 use crate::pipeline::tar::{Entry, EntryKind, FileTime, TarWriter};
 use crate::ports::{DirectoryPassport, DirectorySettings, Meter, Warnings};
 
-/// Bytes read from a file at once.
-const READ_SIZE: usize = 256 << 10;
-/// A file in more pieces than this is archived with its holes written out.
-const EXTENTS_KEPT: usize = 100_000;
-/// Largest value of one extended attribute (Linux: XATTR_SIZE_MAX).
-const XATTR_MAX: usize = 64 << 10;
+/// Directories near the root, and directories near the current one, that stay open; others are opened again on the way back.
+const OPEN_DIRECTORIES: usize = 64;
+/// Longest path in bytes; Linux opens no longer one than 4 KiB at once, but trees can be deeper.
+const PATH_MAX: usize = 64 << 10;
 
 /// Why a directory cannot be archived.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
+    /// The configured path is not absolute or not plain.
+    #[error("cannot back up `{}`: the path must start with `/` and have no `..`", path.display())]
+    Path {
+        /// The configured path.
+        path: PathBuf,
+    },
     /// The directory itself cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Root {
@@ -35,6 +44,12 @@ pub enum FilesError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// The configured path is a device, a FIFO or a socket.
+    #[error("cannot back up `{}`: it is neither a directory nor a file", path.display())]
+    Kind {
+        /// The configured path.
+        path: PathBuf,
     },
     /// An exclusion pattern is malformed.
     #[error("an exclusion pattern of `{}` is malformed: {source}", path.display())]
@@ -57,7 +72,8 @@ pub enum FilesError {
     Cancelled,
 }
 
-/// Archives one directory, or one file.
+/// Archives one directory, or one file. Entries are named by their path without the leading slash; a configured path that is
+/// a symbolic link is followed, links below it are not. Does not end the archive.
 ///
 /// # Errors
 /// When the root cannot be read, the output fails, or `cancel` fires. What happens to single files is a warning.
@@ -67,210 +83,320 @@ pub fn archive<W: Write>(
     report: (&Warnings, &Meter),
     cancel: &CancellationToken,
 ) -> Result<DirectoryPassport, FilesError> {
-    let root = |source: rustix::io::Errno| FilesError::Root { path: settings.path.clone(), source: source.into() };
-    let status = rustix::fs::stat(&settings.path).map_err(root)?;
-    let exclusions = Exclusions::new(settings, status.st_dev).map_err(|source| FilesError::Pattern { path: settings.path.clone(), source })?;
-    let (warnings, meter) = report;
-    let passport = DirectoryPassport { path: settings.path.to_string_lossy().into_owned(), ..DirectoryPassport::default() };
-    let mut walk = Walk { root: &settings.path, exclusions, tar, warnings, meter, cancel, passport, links: HashMap::new(), buffer: vec![0; READ_SIZE] };
-    let name: Vec<u8> = settings.path.as_os_str().as_bytes().iter().copied().skip_while(|byte| *byte == b'/').collect();
-    let name = name.strip_suffix(b"/").unwrap_or(&name).to_vec();
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let fd = rustix::fs::open(&settings.path, flags, Mode::empty()).map_err(root)?;
+    let path = || settings.path.clone();
+    let root = |source: Errno| FilesError::Root { path: path(), source: source.into() };
+    let name = entry_name(&settings.path).ok_or_else(|| FilesError::Path { path: path() })?;
+    // Looked at before it is opened: opening a device may do something.
+    let kind = FileType::from_raw_mode(rustix::fs::stat(&settings.path).map_err(root)?.st_mode);
+    if !matches!(kind, FileType::Directory | FileType::RegularFile) {
+        return Err(FilesError::Kind { path: path() });
+    }
+    let fd = rustix::fs::open(&settings.path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(root)?;
+    let status = rustix::fs::fstat(&fd).map_err(root)?;
+    let exclusions = Exclusions::new(settings, status.st_dev).map_err(|source| FilesError::Pattern { path: path(), source })?;
+    let mut walk = Walk {
+        root: &settings.path,
+        root_length: if name.is_empty() { 0 } else { name.len() + 1 },
+        path: name,
+        stack: Vec::new(),
+        exclusions,
+        tar,
+        warnings: report.0,
+        meter: report.1,
+        cancel,
+        passport: DirectoryPassport { path: settings.path.to_string_lossy().into_owned(), ..DirectoryPassport::default() },
+        links: HashMap::new(),
+        accounts: Accounts::of_this_machine(),
+        attributes: AttributeReader::new(),
+        buffer: vec![0; READ_SIZE],
+    };
     if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
-        walk.directory(fd, &status, name, &mut PathBuf::new())?;
+        walk.enter(fd, &status)?;
+        walk.run()?;
     } else {
-        walk.file(fd, name)?;
+        walk.file(fd, &status)?;
     }
     Ok(walk.passport)
 }
 
+/// The path without its leading slash, doubled slashes and dots; `None` where it is relative or climbs.
+fn entry_name(path: &Path) -> Option<Vec<u8>> {
+    let mut name = Vec::new();
+    for component in path.is_absolute().then(|| path.components())? {
+        match component {
+            Component::Normal(part) => {
+                if !name.is_empty() {
+                    name.push(b'/');
+                }
+                name.extend_from_slice(part.as_bytes());
+            }
+            Component::RootDir | Component::CurDir => {}
+            Component::ParentDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(name)
+}
+
 struct Walk<'a, W: Write> {
     root: &'a Path,
+    /// Where a path relative to the root starts in `path`.
+    root_length: usize,
+    /// Path of what is being looked at, without leading slash.
+    path: Vec<u8>,
+    /// The directories from the root down to the current one.
+    stack: Vec<Frame>,
     exclusions: Exclusions,
     tar: &'a mut TarWriter<W>,
     warnings: &'a Warnings,
     meter: &'a Meter,
     cancel: &'a CancellationToken,
     passport: DirectoryPassport,
-    /// First archived path of files with several names.
-    links: HashMap<(u64, u64), Vec<u8>>,
+    /// First archived path of files with several names, and how many names are still to come.
+    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    accounts: Accounts,
+    attributes: AttributeReader,
     buffer: Vec<u8>,
 }
 
+/// A directory that is being walked.
+struct Frame {
+    /// `None` while it is closed to spare descriptors.
+    fd: Option<OwnedFd>,
+    inode: (u64, u64),
+    /// Length of its path.
+    length: usize,
+    children: Listing,
+}
+
 impl<W: Write> Walk<'_, W> {
-    fn directory(&mut self, fd: OwnedFd, status: &Stat, name: Vec<u8>, relative: &mut PathBuf) -> Result<(), FilesError> {
-        let cache = self.exclusions.is_cache(fd.as_fd());
-        let mut entry = entry_of(status, EntryKind::Directory, [name.as_slice(), b"/"].concat());
-        if name.is_empty() {
-            entry.path = b"./".to_vec();
-        }
-        entry.xattrs = self.xattrs(fd.as_fd(), &name);
-        self.put_empty(&entry)?;
-        self.passport.directories += 1;
-        if cache {
-            self.passport.excluded += 1;
-            return Ok(());
-        }
-        for child in self.children(fd.as_fd(), &name) {
+    fn run(&mut self) -> Result<(), FilesError> {
+        while let Some(frame) = self.stack.last_mut() {
             if self.cancel.is_cancelled() {
                 return Err(FilesError::Cancelled);
             }
-            relative.push(&child);
-            let child_name = if name.is_empty() { child.as_bytes().to_vec() } else { [name.as_slice(), b"/", child.as_bytes()].concat() };
-            let done = self.child(fd.as_fd(), &child, child_name, relative);
-            relative.pop();
-            done?;
+            self.path.truncate(frame.length);
+            let Some((name, kind)) = frame.children.next() else {
+                self.leave();
+                continue;
+            };
+            if !self.path.is_empty() {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name.as_bytes());
+            if self.path.len() > PATH_MAX {
+                self.warn("its path is longer than 64 KiB, and it is not in the backup");
+                continue;
+            }
+            self.child(kind)?;
         }
         Ok(())
     }
 
-    /// Names in a directory, sorted.
-    fn children(&mut self, fd: BorrowedFd<'_>, name: &[u8]) -> Vec<OsString> {
-        let listed = Dir::read_from(fd).and_then(|directory| {
-            let entries: Result<Vec<_>, _> = directory.collect();
-            entries
-        });
-        match listed {
-            Ok(entries) => {
-                let names = entries.iter().map(|entry| entry.file_name().to_bytes()).filter(|name| !matches!(*name, b"." | b".."));
-                let mut names: Vec<OsString> = names.map(|name| OsString::from_vec(name.to_vec())).collect();
-                names.sort_unstable();
-                names
+    /// Archives a directory's own entry and makes it the current one.
+    fn enter(&mut self, fd: OwnedFd, status: &Stat) -> Result<(), FilesError> {
+        let mut entry = self.entry(status, EntryKind::Directory);
+        entry.path.extend_from_slice(if entry.path.is_empty() { b"./" } else { b"/" });
+        entry.xattrs = self.xattrs(Place::Open(fd.as_fd()));
+        self.put_empty(&entry)?;
+        self.passport.directories += 1;
+        let inode = (status.st_dev, status.st_ino);
+        let mut frame = Frame { inode, length: self.path.len(), children: Listing::default(), fd: None };
+        if self.exclusions.is_cache(fd.as_fd()) {
+            self.passport.excluded += 1;
+            if self.stack.is_empty() {
+                self.warn("it carries a CACHEDIR.TAG and caches are left out, so nothing of it but the tag is in the backup");
             }
-            Err(error) => {
-                self.warn(name, format!("the directory could not be listed and is empty in the backup: {error}"));
-                Vec::new()
+            frame.children = Listing::only(CACHE_TAG_NAME);
+        } else if self.exclusions.by_device(status.st_dev) {
+            self.passport.excluded += 1;
+        } else {
+            match Listing::read(fd.as_fd()) {
+                Ok(children) => frame.children = children,
+                Err(error) => {
+                    self.warn(&format!("the directory could not be listed to its end, and its files are not in the backup: {error}"));
+                }
             }
+        }
+        frame.fd = Some(fd);
+        self.stack.push(frame);
+        if let Some(far) = self.stack.len().checked_sub(OPEN_DIRECTORIES + 1).filter(|far| *far >= OPEN_DIRECTORIES) {
+            self.stack[far].fd = None;
+        }
+        Ok(())
+    }
+
+    /// Goes back to the directory above, opening it again if it was closed.
+    fn leave(&mut self) {
+        let Some(left) = self.stack.pop() else { return };
+        let Some(above) = self.stack.last_mut().filter(|above| above.fd.is_none()) else { return };
+        let reopened = left.fd.and_then(|fd| open_directory(&fd, "..").ok());
+        let same = |fd: &OwnedFd| rustix::fs::fstat(fd).is_ok_and(|status| (status.st_dev, status.st_ino) == above.inode);
+        above.fd = reopened.filter(same);
+        if above.fd.is_none() && above.children.has_more() {
+            above.children = Listing::default();
+            let length = above.length;
+            self.path.truncate(length);
+            self.unstable("the directory was moved while it was read; what had not been read of it is not in the backup");
         }
     }
 
-    fn child(&mut self, parent: BorrowedFd<'_>, child: &OsStr, name: Vec<u8>, relative: &mut PathBuf) -> Result<(), FilesError> {
-        let status = match rustix::fs::statat(parent, child, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(status) => status,
-            Err(error) => return self.vanished(&name, error),
+    /// Archives what `path` names in the current directory, or leaves it out.
+    fn child(&mut self, listed: FileType) -> Result<(), FilesError> {
+        let (Some(Frame { fd: Some(parent), length, .. }), true) = (self.stack.last(), self.path.len() > self.root_length) else {
+            return Ok(());
         };
-        let kind = FileType::from_raw_mode(status.st_mode);
-        let size = u64::try_from(status.st_size).unwrap_or(0);
-        let is_directory = kind == FileType::Directory;
-        let too_large = kind == FileType::RegularFile && self.exclusions.by_size(size);
-        let elsewhere = is_directory && self.exclusions.by_device(status.st_dev);
-        if self.exclusions.by_pattern(relative, is_directory) || too_large || elsewhere {
+        let start = if *length == 0 { 0 } else { length + 1 };
+        let name = Path::new(std::ffi::OsStr::from_bytes(&self.path[start..]));
+        let look = || rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW);
+        let kind = match listed {
+            FileType::Unknown => look().map(|status| FileType::from_raw_mode(status.st_mode)),
+            known => Ok(known),
+        };
+        let relative = Path::new(std::ffi::OsStr::from_bytes(&self.path[self.root_length..]));
+        if kind.is_ok_and(|kind| self.exclusions.by_pattern(relative, kind == FileType::Directory)) {
             self.passport.excluded += 1;
             return Ok(());
         }
-        if !is_directory && status.st_nlink > 1 {
-            let inode = (status.st_dev, status.st_ino);
-            if let Some(first) = self.links.get(&inode) {
-                let mut entry = entry_of(&status, EntryKind::HardLink, name);
-                entry.link.clone_from(first);
-                self.passport.others += 1;
-                return self.put_empty(&entry);
+        let opened = match kind {
+            Ok(FileType::Directory) => open_directory(parent, name),
+            Ok(FileType::RegularFile) => open_file(parent, name),
+            Ok(_) => {
+                let place = PathBuf::from(format!("/proc/self/fd/{}", parent.as_raw_fd())).join(name);
+                let target = rustix::fs::readlinkat(parent, name, Vec::new()).map(std::ffi::CString::into_bytes);
+                return match look() {
+                    Ok(status) => self.special(&status, target, &place),
+                    Err(error) => {
+                        self.unreadable(error);
+                        Ok(())
+                    }
+                };
             }
-            if kind != FileType::Socket {
-                self.links.insert(inode, name.clone());
+            Err(error) => Err(error),
+        };
+        match opened.and_then(|fd| rustix::fs::fstat(&fd).map(|status| (fd, status))) {
+            Ok((fd, status)) => self.opened(fd, &status, kind.ok()),
+            Err(error) => {
+                self.unreadable(error);
+                Ok(())
             }
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        match kind {
-            FileType::Directory => match rustix::fs::openat(parent, child, flags | OFlags::DIRECTORY, Mode::empty()) {
-                Ok(fd) => self.directory(fd, &status, name, relative),
-                Err(error) => self.vanished(&name, error),
-            },
-            FileType::RegularFile => match rustix::fs::openat(parent, child, flags, Mode::empty()) {
-                Ok(fd) => self.file(fd, name),
-                Err(error) => {
-                    self.links.remove(&(status.st_dev, status.st_ino));
-                    self.vanished(&name, error)
-                }
-            },
-            _ => self.special(parent, child, &status, name),
         }
     }
 
-    fn special(&mut self, parent: BorrowedFd<'_>, child: &OsStr, status: &Stat, name: Vec<u8>) -> Result<(), FilesError> {
+    /// What counts is what was opened, not what the directory's listing said before.
+    fn opened(&mut self, fd: OwnedFd, status: &Stat, listed: Option<FileType>) -> Result<(), FilesError> {
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::Directory => self.enter(fd, status),
+            FileType::RegularFile if self.exclusions.by_size(size_of(status)) => {
+                self.passport.excluded += 1;
+                Ok(())
+            }
+            kind @ FileType::RegularFile if listed == Some(kind) => self.file(fd, status),
+            _ => {
+                self.unstable("it was replaced by something else while it was read, and is not in the backup");
+                Ok(())
+            }
+        }
+    }
+
+    fn special(&mut self, status: &Stat, target: Result<Vec<u8>, Errno>, place: &Path) -> Result<(), FilesError> {
         let kind = match FileType::from_raw_mode(status.st_mode) {
             FileType::Symlink => EntryKind::Symlink,
             FileType::Fifo => EntryKind::Fifo,
             FileType::CharacterDevice => EntryKind::CharDevice,
             FileType::BlockDevice => EntryKind::BlockDevice,
-            // A socket is made by its server at every start; no archive can hold one.
-            _ => return Ok(()),
+            FileType::Socket => {
+                // A socket is made by its server at every start; no archive can hold one.
+                tracing::info!(path = %self.shown(), "a socket is left out");
+                self.passport.excluded += 1;
+                return Ok(());
+            }
+            _ => {
+                self.unstable("it was replaced by something else while it was read, and is not in the backup");
+                return Ok(());
+            }
         };
-        let mut entry = entry_of(status, kind, name);
+        if self.second_name(status)? {
+            return Ok(());
+        }
+        let mut entry = self.entry(status, kind);
         if kind == EntryKind::Symlink {
-            match rustix::fs::readlinkat(parent, child, Vec::new()) {
-                Ok(target) => entry.link = target.into_bytes(),
-                Err(error) => return self.vanished(&entry.path, error),
+            match target {
+                Ok(target) => entry.link = target,
+                Err(error) => {
+                    self.unreadable(error);
+                    return Ok(());
+                }
             }
         }
         entry.device = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));
+        entry.xattrs = self.xattrs(Place::Path(place));
         self.passport.others += 1;
-        self.put_empty(&entry)
+        self.put_empty(&entry)?;
+        self.remember(status);
+        Ok(())
     }
 
-    fn file(&mut self, fd: OwnedFd, name: Vec<u8>) -> Result<(), FilesError> {
-        // What counts is the file that was opened, not the one that was looked at before.
-        let status = match rustix::fs::fstat(&fd) {
-            Ok(status) => status,
-            Err(error) => return self.vanished(&name, error),
-        };
-        let mut entry = entry_of(&status, EntryKind::File, name);
-        entry.size = u64::try_from(status.st_size).unwrap_or(0);
-        entry.xattrs = self.xattrs(fd.as_fd(), &entry.path);
+    fn file(&mut self, fd: OwnedFd, status: &Stat) -> Result<(), FilesError> {
+        if self.second_name(status)? {
+            return Ok(());
+        }
+        let mut entry = self.entry(status, EntryKind::File);
+        entry.size = size_of(status);
+        entry.xattrs = self.xattrs(Place::Open(fd.as_fd()));
         let allocated = u64::try_from(status.st_blocks).unwrap_or(0).saturating_mul(512);
         if allocated < entry.size {
-            entry.extents = extents(fd.as_fd(), entry.size);
+            entry.extents = content::extents(fd.as_fd(), entry.size);
+            rustix::fs::seek(&fd, rustix::fs::SeekFrom::Start(0)).ok();
+        }
+        if entry.size > READ_SIZE as u64 {
+            // Advice: it may be refused without harm.
+            rustix::fs::fadvise(&fd, 0, None, rustix::fs::Advice::Sequential).ok();
         }
         self.tar.begin(&entry).map_err(|source| self.output(source))?;
-        let mut file = std::fs::File::from(fd);
-        let trouble = self.content(&mut file, &entry)?;
+        let mut file = File::from(fd);
+        let copied = content::copy(&mut file, &entry, self.tar, (&mut self.buffer, self.cancel));
+        let trouble = copied.map_err(|error| match error {
+            ContentError::Output(source) => self.output(source),
+            ContentError::Cancelled => FilesError::Cancelled,
+        })?;
         self.tar.end().map_err(|source| self.output(source))?;
         self.passport.files += 1;
         self.passport.bytes += entry.stored();
         self.meter.add_items(1);
         let after = rustix::fs::fstat(&file).ok();
-        let changed = after.is_none_or(|after| (after.st_size, after.st_mtime, after.st_mtime_nsec) != (status.st_size, status.st_mtime, status.st_mtime_nsec));
-        match trouble {
-            Some(trouble) => self.unstable(&entry.path, &trouble),
-            None if changed => self.unstable(&entry.path, "it changed while it was read: the backup may hold a mixture of its old and new content"),
-            None => {}
+        match (trouble.map(|trouble| trouble.message()), after) {
+            (Some(trouble), _) => self.unstable(&trouble),
+            (None, Some(after)) if !changed(status, &after) => {}
+            (None, Some(after)) if size_of(&after) > entry.size => {
+                self.unstable(&format!("it grew while it was read: the backup holds its first {} bytes", entry.size));
+            }
+            _ => self.unstable("it changed while it was read: the backup may hold a mixture of its old and its new content"),
         }
+        self.remember(status);
         Ok(())
     }
 
-    /// Writes exactly the stored bytes of `entry`; what the file does not give is zeros.
-    fn content(&mut self, file: &mut std::fs::File, entry: &Entry) -> Result<Option<String>, FilesError> {
-        let whole = [(0, entry.size)];
-        let mut trouble = None;
-        for (offset, length) in entry.extents.as_deref().unwrap_or(&whole) {
-            let mut left = *length;
-            if entry.extents.is_some() && trouble.is_none() {
-                trouble = file.seek(SeekFrom::Start(*offset)).err().map(|error| format!("it could not be read to its end ({error}); the rest is zeros"));
-            }
-            while left > 0 {
-                if self.cancel.is_cancelled() {
-                    return Err(FilesError::Cancelled);
-                }
-                let want = usize::try_from(left).unwrap_or(READ_SIZE).min(READ_SIZE);
-                let got = if trouble.is_some() { Ok(0) } else { read_some(file, &mut self.buffer[..want]) };
-                let count = match got {
-                    Ok(count) if count > 0 => count,
-                    Ok(_) => {
-                        trouble.get_or_insert_with(|| "it became shorter while it was read; the rest is zeros".to_owned());
-                        self.buffer[..want].fill(0);
-                        want
-                    }
-                    Err(error) => {
-                        trouble = Some(format!("it could not be read to its end ({error}); the rest is zeros"));
-                        continue;
-                    }
-                };
-                self.tar.data(&self.buffer[..count]).map_err(|source| self.output(source))?;
-                left -= count as u64;
-            }
+    /// Archives a hard link, if the file has been archived under another name.
+    fn second_name(&mut self, status: &Stat) -> Result<bool, FilesError> {
+        let inode = (status.st_dev, status.st_ino);
+        let Some((first, left)) = self.links.get_mut(&inode) else { return Ok(false) };
+        *left = left.saturating_sub(1);
+        let (first, done) = (first.clone(), *left == 0);
+        if done {
+            self.links.remove(&inode);
         }
-        Ok(trouble)
+        let mut entry = self.entry(status, EntryKind::HardLink);
+        entry.link = first;
+        self.passport.others += 1;
+        self.put_empty(&entry).map(|()| true)
+    }
+
+    /// Remembers a file that has further names, after it was archived under its first.
+    fn remember(&mut self, status: &Stat) {
+        let further = status.st_nlink.saturating_sub(1);
+        if further > 0 {
+            self.links.insert((status.st_dev, status.st_ino), (self.path.clone(), further));
+        }
     }
 
     fn put_empty(&mut self, entry: &Entry) -> Result<(), FilesError> {
@@ -278,44 +404,48 @@ impl<W: Write> Walk<'_, W> {
         written.map_err(|source| self.output(source))
     }
 
-    fn xattrs(&mut self, fd: BorrowedFd<'_>, name: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut names = vec![0; XATTR_MAX];
-        let length = match rustix::fs::flistxattr(fd, names.as_mut_slice()) {
-            Ok(length) => length,
-            Err(rustix::io::Errno::NOTSUP) => 0,
-            Err(error) => {
-                self.warn(name, format!("its extended attributes could not be listed and are not in the backup: {error}"));
-                0
-            }
-        };
-        let mut found = Vec::new();
-        for attribute in names[..length].split(|byte| *byte == 0).filter(|attribute| !attribute.is_empty()) {
-            let mut value = vec![0; XATTR_MAX];
-            if let Ok(length) = rustix::fs::fgetxattr(fd, attribute, value.as_mut_slice()) {
-                value.truncate(length);
-                found.push((attribute.to_vec(), value));
-            }
+    fn entry(&self, status: &Stat, kind: EntryKind) -> Entry {
+        let nanoseconds = u32::try_from(status.st_mtime_nsec).unwrap_or(0);
+        Entry {
+            kind,
+            uid: status.st_uid,
+            gid: status.st_gid,
+            user: self.accounts.user(status.st_uid).to_vec(),
+            group: self.accounts.group(status.st_gid).to_vec(),
+            mtime: FileTime { seconds: status.st_mtime, nanoseconds },
+            ..Entry::file(&self.path, status.st_mode & 0o7777, 0)
         }
-        found.sort();
+    }
+
+    fn xattrs(&mut self, place: Place<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (found, trouble) = self.attributes.read(place);
+        if let Some(trouble) = trouble {
+            self.warn(&trouble);
+        }
         found
     }
 
-    fn vanished(&mut self, name: &[u8], error: rustix::io::Errno) -> Result<(), FilesError> {
-        if matches!(error, rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) {
-            self.unstable(name, "it vanished before it could be read, and is not in the backup");
-        } else {
-            self.warn(name, format!("it could not be read and is not in the backup: {error}"));
+    fn unreadable(&mut self, error: Errno) {
+        match error {
+            Errno::NOENT => self.unstable("it vanished before it could be read, and is not in the backup"),
+            Errno::LOOP | Errno::NOTDIR | Errno::NXIO => {
+                self.unstable("it was replaced by something else while it was read, and is not in the backup");
+            }
+            error => self.warn(&format!("it could not be read and is not in the backup: {error}")),
         }
-        Ok(())
     }
 
-    fn unstable(&mut self, name: &[u8], message: &str) {
+    fn unstable(&mut self, message: &str) {
         self.passport.unstable += 1;
-        self.warn(name, message.to_owned());
+        self.warn(message);
     }
 
-    fn warn(&self, name: &[u8], message: String) {
-        self.warnings.push(format!("/{}", String::from_utf8_lossy(name)), message);
+    fn warn(&self, message: &str) {
+        self.warnings.push(self.shown(), message);
+    }
+
+    fn shown(&self) -> String {
+        format!("/{}", String::from_utf8_lossy(&self.path))
     }
 
     fn output(&self, source: io::Error) -> FilesError {
@@ -323,46 +453,28 @@ impl<W: Write> Walk<'_, W> {
     }
 }
 
-fn read_some(file: &mut std::fs::File, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
+/// Opens without following links and, where that is allowed (owner or root), without a new access time.
+fn open(parent: &OwnedFd, name: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    match rustix::fs::openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => rustix::fs::openat(parent, name, flags, Mode::empty()),
+        other => other,
     }
 }
 
-fn entry_of(status: &Stat, kind: EntryKind, path: Vec<u8>) -> Entry {
-    let nanoseconds = u32::try_from(status.st_mtime_nsec).unwrap_or(0);
-    Entry {
-        mode: status.st_mode & 0o7777,
-        uid: status.st_uid,
-        gid: status.st_gid,
-        mtime: FileTime { seconds: status.st_mtime, nanoseconds },
-        kind,
-        ..Entry::file(&path, 0, 0)
-    }
+fn open_directory(parent: &OwnedFd, name: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
+    open(parent, name.as_ref(), OFlags::DIRECTORY)
 }
 
-/// The extents that hold data, or `None` where the file system does not say or there are too many.
-fn extents(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<(u64, u64)>> {
-    let (mut extents, mut position) = (Vec::new(), 0);
-    while position < size {
-        let data = match rustix::fs::seek(fd, RawSeek::Data(position)) {
-            Ok(data) => data,
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(_) => return None,
-        };
-        let hole = rustix::fs::seek(fd, RawSeek::Hole(data)).ok()?.min(size);
-        if data >= hole {
-            break;
-        }
-        if extents.len() == EXTENTS_KEPT {
-            return None;
-        }
-        extents.push((data, hole - data));
-        position = hole;
-    }
-    rustix::fs::seek(fd, RawSeek::Start(0)).ok()?;
-    Some(extents)
+fn open_file(parent: &OwnedFd, name: &Path) -> Result<OwnedFd, Errno> {
+    open(parent, name, OFlags::empty())
+}
+
+fn size_of(status: &Stat) -> u64 {
+    u64::try_from(status.st_size).unwrap_or(0)
+}
+
+fn changed(before: &Stat, after: &Stat) -> bool {
+    let what = |status: &Stat| (status.st_size, status.st_mtime, status.st_mtime_nsec);
+    what(before) != what(after)
 }

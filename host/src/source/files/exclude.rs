@@ -12,6 +12,9 @@ use crate::ports::DirectorySettings;
 /// First bytes of a valid `CACHEDIR.TAG` (bford.info/cachedir).
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
+/// Where it stands in a directory.
+pub(super) const CACHE_TAG_NAME: &str = "CACHEDIR.TAG";
+
 /// The exclusion rules of one directory.
 pub(super) struct Exclusions {
     patterns: Gitignore,
@@ -56,7 +59,7 @@ impl Exclusions {
             return false;
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(tag) = rustix::fs::openat(directory, "CACHEDIR.TAG", flags, Mode::empty()) else { return false };
+        let Ok(tag) = rustix::fs::openat(directory, CACHE_TAG_NAME, flags, Mode::empty()) else { return false };
         let mut start = [0; CACHE_TAG.len()];
         std::fs::File::from(tag).read_exact(&mut start).is_ok() && start == CACHE_TAG
     }

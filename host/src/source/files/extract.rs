@@ -3,21 +3,30 @@
 //! Every path is resolved by the kernel beneath the target and without symbolic links (`openat2`), so neither the archive
 //! nor what lies in the target already can lead a write outside. Nothing is replaced unless the caller says so.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use globset::GlobSet;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
+use super::beneath::{Beneath, Parent, gives_acl};
 use crate::pipeline::tar::{Entry, EntryKind, TarError, TarReader};
 use crate::ports::{Meter, Warnings};
 
 const COPY_SIZE: usize = 256 << 10;
+/// Most hard links to files outside the selection that are remembered for a second reading.
+const MISSING_LINKS_MAX: usize = 100_000;
+/// Bytes of names and attributes of directories that are being filled.
+const HELD_MAX: usize = 64 << 20;
+const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
 /// Which entries are wanted.
 #[derive(Debug, Clone)]
@@ -43,13 +52,25 @@ impl Selection {
 
 /// How to extract.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the command line")]
 pub struct ExtractOptions {
     /// Which entries.
     pub selection: Selection,
     /// Replace files that are there already.
     pub overwrite: bool,
-    /// Restore owners; needs root.
+    /// Restore owners; needs root. Without it, setuid and setgid bits of other owners' files are not restored either.
     pub owners: bool,
+    /// Restore an owner by its name where this machine has an account of that name, as GNU tar does, and else by its number.
+    pub owner_names: bool,
+    /// Restore extended attributes, ACLs and capabilities among them.
+    pub xattrs: bool,
+}
+
+impl Default for ExtractOptions {
+    /// Everything as it was, as far as this process may; nothing is replaced.
+    fn default() -> Self {
+        Self { selection: Selection::All, overwrite: false, owners: rustix::process::geteuid().is_root(), owner_names: true, xattrs: true }
+    }
 }
 
 /// What was extracted.
@@ -89,12 +110,28 @@ pub enum ExtractError {
         /// Why not.
         source: io::Error,
     },
+    /// A hard link's first name did not come.
+    #[error("the archive holds hard links to `{0}`, but not that file; it was not made by cofre, or is damaged")]
+    LostLink(String),
+    /// Too many hard links lead out of the selection.
+    #[error(
+        "more than 100000 of the selected files are hard links to files outside the selection (such as `{0}`); select more, or everything"
+    )]
+    TooManyLinks(String),
+    /// Nested directories have more attributes than memory is given to.
+    #[error("the directories down to `{0}` have more than 64 MiB of names and attributes; it was not made by cofre, or is damaged")]
+    TooManyAttributes(String),
+    /// The output of a single file failed.
+    #[error("cannot write the file's content to the output: {0}")]
+    Output(#[source] io::Error),
     /// Somebody cancelled.
     #[error("cancelled")]
     Cancelled,
 }
 
-/// Extracts a tar below `target`, which is made if it is missing.
+/// Extracts a tar below `target`, which is made if it is missing. A directory that is there already gets the archive's mode,
+/// owner and times. A hard link to a file outside the selection has no content here: it becomes a warning
+/// ([`extract_with_links`] restores it too). Directories above the selection that are missing are made with mode 0755.
 ///
 /// # Errors
 /// On the first thing that cannot be restored as it was; what was written until then stays.
@@ -105,29 +142,96 @@ pub fn extract(
     report: (&Warnings, &Meter),
     cancel: &CancellationToken,
 ) -> Result<ExtractReport, ExtractError> {
-    let unusable = |source| ExtractError::Target { path: target.to_path_buf(), source };
-    std::fs::create_dir_all(target).map_err(unusable)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::open(target, flags, Mode::empty()).map_err(|error| unusable(error.into()))?;
-    let (warnings, meter) = report;
-    let mut work = Extraction { root, options, warnings, meter, parent: None, directories: Vec::new(), buffer: vec![0; COPY_SIZE] };
+    let mut work = Extraction::new(target, options, report, cancel)?;
+    work.all(&mut TarReader::new(tar))?;
+    for (first, names) in std::mem::take(&mut work.missing) {
+        for name in names {
+            let message = format!(
+                "it is a second name of `/{}`, which was not selected, so it was not restored; restore that path too",
+                first.display()
+            );
+            work.warnings.push(name.display().to_string(), message);
+        }
+    }
+    Ok(work.done)
+}
+
+/// As [`extract`], for an archive that can be opened again: where the selection has hard links to files outside it, a second
+/// reading gives them their content.
+///
+/// # Errors
+/// As [`extract`]; and when the archive cannot be opened.
+pub fn extract_with_links<R: Read>(
+    mut open: impl FnMut() -> io::Result<R>,
+    target: &Path,
+    options: &ExtractOptions,
+    report: (&Warnings, &Meter),
+    cancel: &CancellationToken,
+) -> Result<ExtractReport, ExtractError> {
+    let mut work = Extraction::new(target, options, report, cancel)?;
+    work.all(&mut TarReader::new(open().map_err(TarError::from)?))?;
+    if !work.missing.is_empty() {
+        work.missing_links(&mut TarReader::new(open().map_err(TarError::from)?))?;
+    }
+    Ok(work.done)
+}
+
+/// What [`cat_entry`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cat {
+    /// The content was written: so many bytes, holes included.
+    Written(u64),
+    /// The entry is a second name of this path, where the content is.
+    LinkTo(PathBuf),
+    /// The entry is no file.
+    NoFile(EntryKind),
+    /// There is no such entry; the archive was read to its end.
+    NotFound,
+}
+
+/// Writes the content of one file; `path` is relative to `/`. Stops reading after it.
+///
+/// # Errors
+/// When the archive or `out` fails, or `cancel` fires.
+pub fn cat_entry(tar: impl Read, path: &Path, out: &mut impl Write, cancel: &CancellationToken) -> Result<Cat, ExtractError> {
     let mut reader = TarReader::new(tar);
-    let mut done = ExtractReport::default();
     while let Some(entry) = reader.next_entry()? {
         if cancel.is_cancelled() {
             return Err(ExtractError::Cancelled);
         }
-        let path = safe_path(&entry.path)?;
-        if !options.selection.wants(&path) {
-            continue;
+        if safe_path(&entry.path).is_ok_and(|found| found == path) {
+            return match entry.kind {
+                EntryKind::File => cat_content(&entry, &mut reader, out, cancel).map(|()| Cat::Written(entry.size)),
+                EntryKind::HardLink => Ok(Cat::LinkTo(safe_path(&entry.link)?)),
+                other => Ok(Cat::NoFile(other)),
+            };
         }
-        work.entry(&entry, &path, &mut reader)?;
-        done.entries += 1;
-        done.bytes += entry.stored();
-        meter.add_items(1);
     }
-    work.finish_directories()?;
-    Ok(done)
+    Ok(Cat::NotFound)
+}
+
+fn cat_content(entry: &Entry, content: &mut impl Read, out: &mut impl Write, cancel: &CancellationToken) -> Result<(), ExtractError> {
+    let whole = [(0, entry.size)];
+    let mut position = 0;
+    let mut buffer = vec![0; COPY_SIZE];
+    let mut copy = |from: &mut dyn Read, mut left: u64| {
+        while left > 0 {
+            if cancel.is_cancelled() {
+                return Err(ExtractError::Cancelled);
+            }
+            let want = usize::try_from(left).unwrap_or(COPY_SIZE).min(COPY_SIZE);
+            from.read_exact(&mut buffer[..want]).map_err(TarError::from)?;
+            out.write_all(&buffer[..want]).map_err(ExtractError::Output)?;
+            left -= want as u64;
+        }
+        Ok(())
+    };
+    for (offset, length) in entry.extents.as_deref().unwrap_or(&whole) {
+        copy(&mut io::repeat(0), offset - position)?;
+        copy(content, *length)?;
+        position = offset + length;
+    }
+    copy(&mut io::repeat(0), entry.size - position)
 }
 
 /// The path of an entry, made of plain names only.
@@ -148,58 +252,175 @@ fn safe_path(raw: &[u8]) -> Result<PathBuf, ExtractError> {
 }
 
 struct Extraction<'a> {
-    root: OwnedFd,
+    place: Beneath,
     options: &'a ExtractOptions,
+    accounts: Accounts,
     warnings: &'a Warnings,
     meter: &'a Meter,
-    /// The directory that the last entry went to: most entries have the same as the one before.
-    parent: Option<(PathBuf, OwnedFd)>,
-    /// Directories get their attributes last, when nothing is written into them any more.
+    cancel: &'a CancellationToken,
+    /// Directories that are being filled, each below the one before: they get their attributes when they are left.
     directories: Vec<(PathBuf, Entry)>,
+    /// Bytes of paths and attributes in `directories`.
+    held: usize,
+    /// Hard links whose first name is not selected, by that first name.
+    missing: BTreeMap<PathBuf, Vec<PathBuf>>,
+    missing_count: usize,
     buffer: Vec<u8>,
+    done: ExtractReport,
 }
 
-impl Extraction<'_> {
+impl<'a> Extraction<'a> {
+    fn new(
+        target: &Path,
+        options: &'a ExtractOptions,
+        (warnings, meter): (&'a Warnings, &'a Meter),
+        cancel: &'a CancellationToken,
+    ) -> Result<Self, ExtractError> {
+        let unusable = |source| ExtractError::Target { path: target.to_path_buf(), source };
+        std::fs::create_dir_all(target).map_err(unusable)?;
+        Ok(Self {
+            place: Beneath::open(target).map_err(|error| unusable(error.into()))?,
+            options,
+            accounts: if options.owner_names { Accounts::of_this_machine() } else { Accounts::default() },
+            warnings,
+            meter,
+            cancel,
+            directories: Vec::new(),
+            held: 0,
+            missing: BTreeMap::new(),
+            missing_count: 0,
+            buffer: vec![0; COPY_SIZE],
+            done: ExtractReport::default(),
+        })
+    }
+
+    fn all<R: Read>(&mut self, reader: &mut TarReader<R>) -> Result<(), ExtractError> {
+        while let Some(entry) = reader.next_entry()? {
+            if self.cancel.is_cancelled() {
+                return Err(ExtractError::Cancelled);
+            }
+            let path = safe_path(&entry.path)?;
+            if !self.options.selection.wants(&path) {
+                continue;
+            }
+            self.leave_directories(&path)?;
+            self.entry(&entry, &path, reader)?;
+        }
+        self.finish_directories(0)
+    }
+
+    /// Second reading: the first names give their content to the links that need it.
+    fn missing_links<R: Read>(&mut self, reader: &mut TarReader<R>) -> Result<(), ExtractError> {
+        while let Some(entry) = reader.next_entry()? {
+            if self.cancel.is_cancelled() {
+                return Err(ExtractError::Cancelled);
+            }
+            let Some(names) = self.missing.remove(&safe_path(&entry.path)?) else { continue };
+            let Some((first, further)) = names.split_first() else { continue };
+            self.keeping_time(first, |work| work.entry(&entry, first, reader))?;
+            for name in further {
+                self.keeping_time(name, |work| work.link(first, name))?;
+                self.count(&Entry::file(&[], 0, 0));
+            }
+        }
+        match self.missing.pop_first() {
+            Some((first, _)) => Err(ExtractError::LostLink(first.display().to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes something in a directory that has its attributes already, and gives it its time again.
+    fn keeping_time(&mut self, path: &Path, make: impl FnOnce(&mut Self) -> Result<(), ExtractError>) -> Result<(), ExtractError> {
+        let failed = failed(path);
+        let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
+        let status = rustix::fs::fstat(parent).map_err(&failed)?;
+        make(self)?;
+        let nanoseconds = i64::try_from(status.st_mtime_nsec).unwrap_or(0);
+        let time = Timespec { tv_sec: status.st_mtime, tv_nsec: nanoseconds };
+        let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
+        rustix::fs::futimens(parent, &Timestamps { last_access: time, last_modification: time }).map_err(&failed)
+    }
+
     fn entry(&mut self, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
-        let Some(name) = path.file_name().map(std::ffi::OsStr::to_os_string) else {
-            self.directories.push((path.to_path_buf(), entry.clone()));
-            return Ok(());
-        };
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let failed = |source: Errno| ExtractError::Write { path: path.display().to_string(), source: source.into() };
-        self.open_parent(parent).map_err(failed)?;
-        let Some((_, parent)) = &self.parent else { return Err(failed(Errno::NOENT)) };
-        let name = name.as_os_str();
-        if entry.kind == EntryKind::Directory {
-            match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-                Ok(()) => {}
-                Err(Errno::EXIST) if is_directory(parent, name) => {}
-                Err(Errno::EXIST) => return Err(ExtractError::Exists(path.display().to_string())),
-                Err(error) => return Err(failed(error)),
-            }
-            self.directories.push((path.to_path_buf(), entry.clone()));
-            return Ok(());
-        }
-        if rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
-            if !self.options.overwrite || is_directory(parent, name) {
-                return Err(ExtractError::Exists(path.display().to_string()));
-            }
-            rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(failed)?;
-        }
         match entry.kind {
-            EntryKind::File => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file = File::from(rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?);
-                self.content(&file, entry, path, content)?;
-                self.attributes(&file, entry, path)
+            EntryKind::Directory => self.directory(entry, path)?,
+            EntryKind::File => self.file(entry, path, content)?,
+            EntryKind::HardLink => {
+                let first = safe_path(&entry.link)?;
+                if !self.options.selection.wants(&first) {
+                    return self.postpone(first, path);
+                }
+                self.link(&first, path)?;
             }
-            EntryKind::HardLink => self.hard_link(entry, path, name),
             EntryKind::Symlink => {
-                rustix::fs::symlinkat(entry.link.as_slice(), parent, name).map_err(failed)?;
-                self.owner_and_time_of(entry, path, name)
+                self.make(path, |parent, name| rustix::fs::symlinkat(entry.link.as_slice(), parent, name))?;
+                self.attributes_of_name(entry, path)?;
             }
-            _ => self.special(entry, path, name),
+            EntryKind::Fifo | EntryKind::CharDevice | EntryKind::BlockDevice => self.special(entry, path)?,
         }
+        self.count(entry);
+        Ok(())
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        self.done.entries += 1;
+        self.done.bytes += entry.stored();
+        self.meter.add_items(1);
+    }
+
+    fn postpone(&mut self, first: PathBuf, path: &Path) -> Result<(), ExtractError> {
+        if self.missing_count == MISSING_LINKS_MAX {
+            return Err(ExtractError::TooManyLinks(first.display().to_string()));
+        }
+        self.missing_count += 1;
+        self.missing.entry(first).or_default().push(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Makes a name with `make`. One that is there already is an error, or is removed first.
+    fn make<T>(&mut self, path: &Path, make: impl Fn(&Parent, &OsStr) -> Result<T, Errno>) -> Result<T, ExtractError> {
+        let failed = failed(path);
+        let name = path.file_name().ok_or_else(|| ExtractError::Exists(".".to_owned()))?;
+        let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
+        match make(parent, name) {
+            Err(Errno::EXIST) if self.options.overwrite && !is_directory(parent, name) => {
+                rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(&failed)?;
+                make(parent, name).map_err(&failed)
+            }
+            Err(Errno::EXIST) => Err(ExtractError::Exists(path.display().to_string())),
+            other => other.map_err(&failed),
+        }
+    }
+
+    /// Makes a directory that only its owner may enter until it is left and gets its attributes.
+    fn directory(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
+        if path.file_name().is_some() {
+            self.make(path, |parent, name| match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+                Err(Errno::EXIST) if is_directory(parent, name) => Ok(()),
+                other => other,
+            })?;
+        }
+        self.held += weight(entry);
+        if self.held > HELD_MAX {
+            return Err(ExtractError::TooManyAttributes(path.display().to_string()));
+        }
+        self.directories.push((path.to_path_buf(), entry.clone()));
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.make(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))?;
+        let file = File::from(fd);
+        if let Err(error) = self.content(&file, entry, path, content) {
+            // Half a file must not pass for a restored one; where it cannot be removed, the error stands anyway.
+            if let (Ok(parent), Some(name)) = (self.place.parent(parent_of(path)), path.file_name()) {
+                rustix::fs::unlinkat(parent, name, AtFlags::empty()).ok();
+            }
+            return Err(error);
+        }
+        let gives_acl = self.place.parent(parent_of(path)).map_err(failed(path))?.gives_acl;
+        self.attributes(&file, entry, path, gives_acl)
     }
 
     fn content(&mut self, mut file: &File, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
@@ -211,6 +432,9 @@ impl Extraction<'_> {
             }
             let mut left = *length;
             while left > 0 {
+                if self.cancel.is_cancelled() {
+                    return Err(ExtractError::Cancelled);
+                }
                 let want = usize::try_from(left).unwrap_or(COPY_SIZE).min(COPY_SIZE);
                 let count = content.read(&mut self.buffer[..want]).map_err(TarError::from)?;
                 if count == 0 {
@@ -227,100 +451,135 @@ impl Extraction<'_> {
         Ok(())
     }
 
-    /// Owner first: a change of owner clears setuid and setgid, and attributes may need the owner.
-    fn attributes(&self, file: impl AsFd, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
-        let failed = |source: Errno| ExtractError::Write { path: path.display().to_string(), source: source.into() };
-        if self.options.owners {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(failed)?;
-        }
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).map_err(failed)?;
-        for (name, value) in &entry.xattrs {
-            if let Err(error) = rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()) {
-                self.warnings.push(path.display().to_string(), format!("its attribute `{}` could not be restored: {error}", String::from_utf8_lossy(name)));
-            }
-        }
-        rustix::fs::futimens(&file, &times(entry)).map_err(failed)
+    /// Links `path` to a file that this extraction has made.
+    fn link(&mut self, first: &Path, path: &Path) -> Result<(), ExtractError> {
+        let failed = failed(path);
+        let name = first.file_name().map(OsStr::to_os_string).unwrap_or_default();
+        let above = self.place.directory(parent_of(first)).map_err(failed)?;
+        self.make(path, |parent, new| rustix::fs::linkat(&above, &name, parent, new, AtFlags::empty()))
     }
 
-    fn hard_link(&mut self, entry: &Entry, path: &Path, name: &std::ffi::OsStr) -> Result<(), ExtractError> {
-        let first = safe_path(&entry.link)?;
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Some((_, parent)) = &self.parent else { return Ok(()) };
-        let linked = rustix::fs::openat2(&self.root, &first, flags, Mode::empty(), beneath).and_then(|_| rustix::fs::linkat(&self.root, &first, parent, name, AtFlags::empty()));
-        if let Err(error) = linked {
-            if self.options.selection.wants(&first) {
-                return Err(ExtractError::Write { path: path.display().to_string(), source: error.into() });
-            }
-            let message = format!("it is a second name of `/{}`, which was not selected, so it was not restored; restore that path too", first.display());
-            self.warnings.push(path.display().to_string(), message);
-        }
-        Ok(())
-    }
-
-    fn special(&self, entry: &Entry, path: &Path, name: &std::ffi::OsStr) -> Result<(), ExtractError> {
-        let Some((_, parent)) = &self.parent else { return Ok(()) };
+    fn special(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
         let (kind, device) = match entry.kind {
             EntryKind::CharDevice => (FileType::CharacterDevice, rustix::fs::makedev(entry.device.0, entry.device.1)),
             EntryKind::BlockDevice => (FileType::BlockDevice, rustix::fs::makedev(entry.device.0, entry.device.1)),
             _ => (FileType::Fifo, 0),
         };
-        if let Err(error) = rustix::fs::mknodat(parent, name, kind, Mode::from_raw_mode(entry.mode), device) {
-            self.warnings.push(path.display().to_string(), format!("the device could not be made: {error}"));
-            return Ok(());
+        match self.make(path, |parent, name| rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device)) {
+            Ok(()) => self.attributes_of_name(entry, path),
+            Err(ExtractError::Write { source, .. }) => {
+                let what = if kind == FileType::Fifo { "FIFO" } else { "device" };
+                self.warnings.push(path.display().to_string(), format!("the {what} could not be made and is not restored: {source}"));
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
-        let failed = |source: Errno| ExtractError::Write { path: path.display().to_string(), source: source.into() };
-        self.owner_and_time_of(entry, path, name)?;
-        rustix::fs::chmodat(parent, name, Mode::from_raw_mode(entry.mode), AtFlags::empty()).map_err(failed)
     }
 
-    fn owner_and_time_of(&self, entry: &Entry, path: &Path, name: &std::ffi::OsStr) -> Result<(), ExtractError> {
-        let failed = |source: Errno| ExtractError::Write { path: path.display().to_string(), source: source.into() };
-        let Some((_, parent)) = &self.parent else { return Ok(()) };
-        if self.options.owners {
-            let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    /// Owner first: a change of owner clears setuid, setgid and capabilities. Times last: everything else changes them.
+    fn attributes(&self, file: impl AsFd, entry: &Entry, path: &Path, gives_acl: bool) -> Result<(), ExtractError> {
+        let failed = failed(path);
+        if let Some((uid, gid)) = self.owner(entry) {
+            rustix::fs::fchown(&file, Some(uid), Some(gid)).map_err(&failed)?;
         }
-        rustix::fs::utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW).map_err(failed)
+        if gives_acl {
+            for acl in ACLS {
+                rustix::fs::fremovexattr(&file, acl).ok();
+            }
+        }
+        rustix::fs::fchmod(&file, self.mode(entry)).map_err(&failed)?;
+        for (name, value) in entry.xattrs.iter().filter(|_| self.options.xattrs) {
+            self.warn_attribute(path, name, rustix::fs::fsetxattr(&file, name.as_slice(), value, XattrFlags::empty()));
+        }
+        rustix::fs::futimens(&file, &times(entry)).map_err(&failed)
     }
 
-    /// Opens the directory that an entry goes to, making what is missing on the way.
-    fn open_parent(&mut self, path: &Path) -> Result<(), Errno> {
-        if self.parent.as_ref().is_some_and(|(open, _)| open == path) {
-            return Ok(());
+    /// The same for what cannot be opened.
+    fn attributes_of_name(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
+        let failed = failed(path);
+        let (mode, owner) = (self.mode(entry), self.owner(entry));
+        let name = path.file_name().unwrap_or_default();
+        let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
+        let place = parent.place_of(name);
+        if let Some((uid, gid)) = owner {
+            rustix::fs::chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(&failed)?;
         }
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut directory = rustix::fs::openat2(&self.root, ".", flags, Mode::empty(), beneath)?;
-        for name in path {
-            directory = match rustix::fs::openat2(&directory, name, flags, Mode::empty(), beneath) {
-                Err(Errno::NOENT) => {
-                    rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755))?;
-                    rustix::fs::openat2(&directory, name, flags, Mode::empty(), beneath)?
-                }
-                other => other?,
-            };
+        if entry.kind != EntryKind::Symlink {
+            if parent.gives_acl {
+                rustix::fs::lremovexattr(&place, ACLS[0]).ok();
+            }
+            // There is no call that changes the mode of a name without following it: somebody could put a link there.
+            let made =
+                rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).map_err(&failed)?;
+            rustix::fs::chmod(format!("/proc/self/fd/{}", made.as_raw_fd()), mode).map_err(&failed)?;
         }
-        self.parent = Some((path.to_path_buf(), directory));
+        let set = |(key, value): &'_ (Vec<u8>, Vec<u8>)| rustix::fs::lsetxattr(&place, key.as_slice(), value, XattrFlags::empty());
+        let xattrs = || entry.xattrs.iter().filter(|_| self.options.xattrs);
+        let results: Vec<_> = xattrs().map(set).collect();
+        rustix::fs::utimensat(parent, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW).map_err(&failed)?;
+        for ((key, _), result) in xattrs().zip(results) {
+            self.warn_attribute(path, key, result);
+        }
         Ok(())
     }
 
-    fn finish_directories(&mut self) -> Result<(), ExtractError> {
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        for (path, entry) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let place = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-            let opened = rustix::fs::openat2(&self.root, place, flags, Mode::empty(), beneath);
-            let directory = opened.map_err(|error| ExtractError::Write { path: path.display().to_string(), source: error.into() })?;
-            self.attributes(&directory, &entry, &path)?;
+    fn warn_attribute(&self, path: &Path, name: &[u8], result: Result<(), Errno>) {
+        if let Err(error) = result {
+            let message = format!("its attribute `{}` could not be restored: {error}", String::from_utf8_lossy(name));
+            self.warnings.push(path.display().to_string(), message);
+        }
+    }
+
+    fn owner(&self, entry: &Entry) -> Option<(Uid, Gid)> {
+        self.options.owners.then(|| self.archived_owner(entry))
+    }
+
+    fn archived_owner(&self, entry: &Entry) -> (Uid, Gid) {
+        let uid = self.accounts.uid(&entry.user, entry.uid);
+        let gid = self.accounts.gid(&entry.group, entry.gid);
+        (Uid::from_raw(uid), Gid::from_raw(gid))
+    }
+
+    /// A setuid file of somebody else's must not become one of the caller's.
+    fn mode(&self, entry: &Entry) -> Mode {
+        let same = || self.archived_owner(entry) == (rustix::process::geteuid(), rustix::process::getegid());
+        Mode::from_raw_mode(if self.options.owners || same() { entry.mode & 0o7777 } else { entry.mode & 0o1777 })
+    }
+
+    /// Gives those directories their attributes that `path` does not lie in.
+    fn leave_directories(&mut self, path: &Path) -> Result<(), ExtractError> {
+        let kept = self.directories.iter().take_while(|(directory, _)| path.starts_with(directory)).count();
+        self.finish_directories(kept)
+    }
+
+    fn finish_directories(&mut self, kept: usize) -> Result<(), ExtractError> {
+        while self.directories.len() > kept {
+            let Some((path, entry)) = self.directories.pop() else { break };
+            self.held -= weight(&entry);
+            let directory = self.place.directory(&path).map_err(failed(&path))?;
+            let gives_acl = gives_acl(&directory);
+            self.attributes(&directory, &entry, &path, gives_acl)?;
         }
         Ok(())
     }
 }
 
-fn is_directory(parent: &OwnedFd, name: &std::ffi::OsStr) -> bool {
-    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory)
+fn failed(path: &Path) -> impl Fn(Errno) -> ExtractError {
+    |error| ExtractError::Write { path: path.display().to_string(), source: error.into() }
+}
+
+/// Bytes that a directory takes while it is held.
+fn weight(entry: &Entry) -> usize {
+    2 * entry.path.len() + entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
+fn is_directory(parent: &Parent, name: &OsStr) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory)
 }
 
 fn times(entry: &Entry) -> Timestamps {

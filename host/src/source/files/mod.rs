@@ -1,10 +1,19 @@
 //! Directories as a source: what is left out, how they are read into a tar, and how a tar becomes files again.
 
+mod accounts;
 mod archive;
+mod attributes;
+mod beneath;
+mod compare;
+mod content;
 mod exclude;
 mod extract;
+mod listing;
 mod names;
+#[cfg(test)]
+mod tests;
 
 pub use archive::{FilesError, archive};
-pub use extract::{ExtractError, ExtractOptions, ExtractReport, Selection, extract};
+pub use compare::{TreeDifference, compare_trees};
+pub use extract::{Cat, ExtractError, ExtractOptions, ExtractReport, Selection, cat_entry, extract, extract_with_links};
 pub use names::{artifact_stem, artifact_stems};

@@ -83,7 +83,9 @@ pub(crate) fn list(settings: &Settings, prefix: &str, cursor: Option<String>) ->
             (Vec::new(), Some((page + 1).to_string()))
         }
         "huge-cursor" => (vec![object(format!("{prefix}x"))], Some("x".repeat(16 << 20))),
-        "list-outside" => (vec![object("../../etc/passwd".to_owned()), object("/absolute".to_owned()), object("another/prefix".to_owned())], None),
+        "list-outside" => {
+            (vec![object("../../etc/passwd".to_owned()), object("/absolute".to_owned()), object("another/prefix".to_owned())], None)
+        }
         _ => ((0..3).map(|n| object(format!("{prefix}object-{n}"))).collect(), None),
     }
 }

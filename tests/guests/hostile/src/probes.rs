@@ -16,7 +16,7 @@ pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
         "filesystem" => filesystem(),
         "write-file" => said("write", std::fs::write("/data/hostile", "was here")),
         "escape-directory" => escape(),
-        "resolve" | "resolve-denied-name" => said("resolve", settings.target.to_socket_addrs().map(|all| all.collect::<Vec<_>>())),
+        "resolve" | "resolve-denied-name" => said("resolve", settings.target.to_socket_addrs().map(Iterator::collect::<Vec<_>>)),
         "connect" | "connect-denied" | "connect-bare-address" => said("connect", TcpStream::connect(&settings.target).map(drop)),
         "tcp-exchange" => said("exchange", exchange(&settings.target)),
         "listen" => said("listen", TcpListener::bind("127.0.0.1:0").map(drop)),

@@ -1,0 +1,115 @@
+//! How answers look: plain lines for people, one JSON document for scripts (`docs/json.md`), progress on a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::args::Global;
+use crate::config::format_size;
+use crate::ports::Meter;
+
+/// Sends the log to standard error; without times where journald adds them.
+pub(super) fn start_log(global: &Global) {
+    let level = match (global.quiet, global.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, _) => "debug",
+    };
+    let filter = EnvFilter::try_from_env("COFRE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,cofre={level}")));
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_target(false).with_writer(BoxMakeWriter::new(std::io::stderr));
+    if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().init() } else { log.init() }
+}
+
+/// Writes answers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Renderer {
+    json: bool,
+    quiet: bool,
+}
+
+impl Renderer {
+    pub(super) fn new(global: &Global) -> Self {
+        Self { json: global.json, quiet: global.quiet }
+    }
+
+    /// The result of a command: `value` in the JSON envelope, or `text` for people.
+    pub(super) fn result(self, command: &str, value: &impl Serialize, text: impl FnOnce() -> String) {
+        let text = if self.json {
+            let document = serde_json::json!({ "cofre": 1, "command": command, "result": value });
+            serde_json::to_string_pretty(&document).unwrap_or_default()
+        } else if self.quiet {
+            return;
+        } else {
+            text()
+        };
+        // A reader that went away is no failure of the command.
+        let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    }
+
+    /// An error, on standard error, and as JSON where JSON was asked for.
+    pub(super) fn error(self, command: &str, message: &str) {
+        if self.json {
+            let document = serde_json::json!({ "cofre": 1, "command": command, "error": message });
+            let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&document).unwrap_or_default());
+        }
+        let _ = writeln!(std::io::stderr(), "cofre: {message}");
+    }
+
+    /// Shows a meter until the guard is dropped; nothing where nobody looks.
+    pub(super) fn progress(self, label: &str, meter: &Arc<Meter>) -> Progress {
+        let shown = !self.json && !self.quiet && std::io::stderr().is_terminal();
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = shown.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(label.to_owned());
+            let (meter, stop) = (Arc::clone(meter), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    bar.set_message(format!("{} → {} ({})", format_size(meter.plain()), format_size(meter.cipher()), meter.items()));
+                    bar.tick();
+                    std::thread::park_timeout(Duration::from_millis(200));
+                }
+                bar.finish_and_clear();
+            })
+        });
+        Progress { stop, thread }
+    }
+}
+
+/// Ends the progress line when dropped.
+pub(super) struct Progress {
+    stop: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Columns of text, aligned.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.chars().count())));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,105 @@
+//! Looks at what there is: sets at a destination, one set in detail, and the catalogue read again from the sets themselves.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::context::{Context, JobError};
+use super::fetch::open_set;
+use crate::ports::Destination;
+use crate::set::{Manifest, SEAL, SetName};
+
+/// Pages of one listing; beyond it the destination is taken for faulty.
+const PAGES_MAX: usize = 100_000;
+
+/// One set as a destination lists it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ListedSet {
+    /// Its name.
+    pub name: SetName,
+    /// Whether its seal is there; the seal itself is not checked.
+    pub complete: bool,
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Sets at one destination, newest first.
+///
+/// # Errors
+/// When it cannot be listed.
+pub async fn list_at(destination: &dyn Destination) -> Result<Vec<ListedSet>, JobError> {
+    let failed = |source| JobError::Destination { name: destination.name().to_owned(), source };
+    let mut sets: BTreeMap<SetName, ListedSet> = BTreeMap::new();
+    let mut cursor = None;
+    for _ in 0..PAGES_MAX {
+        let page = destination.list("backup_", cursor.as_deref()).await.map_err(failed)?;
+        for object in page.objects {
+            let Some((set, file)) = object.key.split_once('/') else { continue };
+            let Ok(name) = set.parse::<SetName>() else { continue };
+            let listed = sets.entry(name).or_insert(ListedSet { name, complete: false, files: 0, bytes: 0 });
+            listed.files += 1;
+            listed.bytes += object.size;
+            listed.complete |= file == SEAL;
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(sets.into_values().rev().collect());
+        }
+    }
+    Err(JobError::Request(format!("the listing of destination `{}` does not end", destination.name())))
+}
+
+/// The same for a configured destination.
+///
+/// # Errors
+/// When there is none of that name, or it cannot be listed.
+pub async fn sets_at(context: &Context, name: &str) -> Result<Vec<ListedSet>, JobError> {
+    let config = context.chosen(Some(name))?[0];
+    list_at(context.destination(config).await?.as_ref()).await
+}
+
+/// The sealed manifest of a set, from the first destination that has it whole.
+///
+/// # Errors
+/// When none has it.
+pub async fn show(context: &Context, set: SetName, from: Option<&str>) -> Result<(String, Manifest), JobError> {
+    let passphrase = context.config.passphrase()?;
+    let mut last = None;
+    for config in context.chosen(from)? {
+        let opened = match context.destination(config).await {
+            Ok(destination) => open_set(destination.as_ref(), set, &passphrase).await.map_err(JobError::from),
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(sealed) => return Ok((config.settings.name.clone(), sealed.manifest().clone())),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| JobError::Request("no destination is configured".to_owned())))
+}
+
+/// Reads the catalogue's sets again from a destination. Returns how many were read, and what was passed over.
+///
+/// # Errors
+/// When the destination cannot be listed.
+pub async fn rebuild(context: &Context, from: &str) -> Result<(usize, Vec<String>), JobError> {
+    let passphrase = context.config.passphrase()?;
+    let config = context.chosen(Some(from))?[0];
+    let destination = context.destination(config).await?;
+    let sets = list_at(destination.as_ref()).await?;
+    context.catalog.forget_sets()?;
+    let (mut read, mut passed) = (0, Vec::new());
+    for set in sets {
+        match open_set(destination.as_ref(), set.name, &passphrase).await {
+            Ok(sealed) => {
+                context.catalog.record_set(sealed.manifest())?;
+                context.catalog.record_copy(set.name, from, true, "complete")?;
+                read += 1;
+            }
+            Err(error) => passed.push(error.to_string()),
+        }
+    }
+    Ok((read, passed))
+}

@@ -1,0 +1,136 @@
+//! Results in words: of a run, a verification, a restore.
+
+use std::fmt::Write as _;
+
+use super::{Locale, duration, moment};
+use crate::config::format_size;
+
+/// What the summary of a run tells.
+#[derive(Debug, Clone)]
+pub struct RunFacts {
+    /// Set.
+    pub set: String,
+    /// Start, local time.
+    pub started: jiff::ZonedDateTime,
+    /// End, local time.
+    pub finished: jiff::ZonedDateTime,
+    /// Schemas.
+    pub databases: usize,
+    /// Directories.
+    pub directories: usize,
+    /// Bytes before compression.
+    pub plain: u64,
+    /// Bytes stored.
+    pub stored: u64,
+    /// Destinations: name, and what went wrong.
+    pub destinations: Vec<(String, Option<String>)>,
+    /// What could not be read.
+    pub missing: Vec<String>,
+    /// Warnings.
+    pub warnings: u64,
+}
+
+/// The summary of a run, as the mission words it.
+pub fn run_summary(facts: &RunFacts, locale: Locale) -> String {
+    let failed = facts.destinations.iter().any(|(_, error)| error.is_some()) || !facts.missing.is_empty();
+    let seconds = u64::try_from(facts.finished.timestamp().as_second() - facts.started.timestamp().as_second()).unwrap_or(0);
+    let mut text = String::new();
+    let title = match (failed, facts.warnings) {
+        (true, _) => locale.pick("❌ FALHA NO BACKUP!", "❌ BACKUP FAILED!"),
+        (false, 0) => locale.pick("✅ BACKUP COMPLETADO COM SUCESSO!", "✅ BACKUP COMPLETED SUCCESSFULLY!"),
+        (false, _) => locale.pick("⚠️ BACKUP COMPLETADO COM AVISOS", "⚠️ BACKUP COMPLETED WITH WARNINGS"),
+    };
+    let _ = writeln!(text, "{title}\n");
+    let mut line = |portuguese: &str, english: &str, value: String| {
+        let _ = writeln!(text, "{}: {value}", locale.pick(portuguese, english));
+    };
+    line("Data início", "Started", moment(&facts.started, locale));
+    line("Data fim", "Finished", moment(&facts.finished, locale));
+    line("Duração", "Duration", duration(seconds, locale));
+    line("Bancos processados", "Databases", facts.databases.to_string());
+    line("Diretórios processados", "Directories", facts.directories.to_string());
+    line("Tamanho total", "Total size", format_size(facts.plain));
+    line("Tamanho comprimido", "Compressed size", format_size(facts.stored));
+    line("Conjunto", "Set", facts.set.clone());
+    for (name, error) in &facts.destinations {
+        let state = error.as_ref().map_or_else(|| "OK".to_owned(), |error| format!("{}: {error}", locale.pick("FALHA", "FAILED")));
+        line("Local", "Place", format!("{name}: {state}"));
+    }
+    for what in &facts.missing {
+        line("Faltando", "Missing", what.clone());
+    }
+    if facts.warnings > 0 {
+        line("Avisos", "Warnings", facts.warnings.to_string());
+    }
+    if failed {
+        let action = locale.pick(
+            "Ação necessária: veja a causa acima; corrija e execute `cofre resume` (cópias) ou `cofre run` (nova execução).",
+            "What to do: see the cause above; mend it, then run `cofre resume` (copies) or `cofre run` (a new run).",
+        );
+        let _ = writeln!(text, "\n{action}");
+    }
+    text
+}
+
+/// One line for each copy that was verified.
+pub fn verify_summary(set: &str, destination: &str, bytes: u64, problems: &[String], locale: Locale) -> String {
+    if problems.is_empty() {
+        return format!("✅ {set} · {destination}: {} {}", locale.pick("íntegro,", "sound,"), format_size(bytes));
+    }
+    let mut text = format!("❌ {set} · {destination}: {}", locale.pick("COM PROBLEMAS", "DAMAGED"));
+    for problem in problems {
+        let _ = write!(text, "\n   - {problem}");
+    }
+    text
+}
+
+/// What was restored.
+pub fn restore_summary(what: &str, place: &str, detail: &str, locale: Locale) -> String {
+    format!("✅ {} {what} → {place} ({detail})", locale.pick("restaurado:", "restored:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> RunFacts {
+        let at = |text: &str| text.parse::<jiff::civil::DateTime>().expect("valid").to_zoned(jiff::tz::TimeZone::UTC).expect("valid");
+        RunFacts {
+            set: "backup_2024_03_15_02_00_15".into(),
+            started: at("2024-03-15T02:00:15"),
+            finished: at("2024-03-15T02:47:32"),
+            databases: 15,
+            directories: 3,
+            plain: 2_469_606_195,
+            stored: 510_656_512,
+            destinations: vec![("disco".into(), None)],
+            missing: Vec::new(),
+            warnings: 0,
+        }
+    }
+
+    #[test]
+    fn success_reads_as_the_mission_shows_it() {
+        insta::assert_snapshot!(run_summary(&facts(), Locale::PtBr), @r"
+        ✅ BACKUP COMPLETADO COM SUCESSO!
+
+        Data início: 15/03/2024 02:00:15
+        Data fim: 15/03/2024 02:47:32
+        Duração: 47 minutos e 17 segundos
+        Bancos processados: 15
+        Diretórios processados: 3
+        Tamanho total: 2.30 GiB
+        Tamanho comprimido: 487 MiB
+        Conjunto: backup_2024_03_15_02_00_15
+        Local: disco: OK
+        ");
+    }
+
+    #[test]
+    fn a_failed_copy_is_a_failure_in_both_languages() {
+        let mut facts = facts();
+        facts.destinations.push(("nuvem".into(), Some("time-out".into())));
+        assert!(run_summary(&facts, Locale::PtBr).starts_with("❌ FALHA NO BACKUP!"));
+        assert!(run_summary(&facts, Locale::En).contains("Place: nuvem: FAILED: time-out"));
+    }
+}
