@@ -3,8 +3,6 @@
 mod file;
 mod session;
 mod set;
-#[cfg(test)]
-mod tests;
 
 use std::time::Duration;
 

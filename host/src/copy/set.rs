@@ -1,20 +1,24 @@
 //! The copies of one set: a lane for every destination, so that a slow or broken one delays nobody.
 //!
 //! A lane sends artifacts as they come and the closing files only after every artifact is confirmed; the seal is the last
-//! of them. A spool file goes when every lane has confirmed it; what a lane could not send stays for `resume`.
+//! of them. A spool file goes when every lane has confirmed it; what a lane could not send stays for `resume` while there is
+//! room. After a failure of one file a lane tries the others, since they are then spared to `resume`; after a failure of the
+//! destination itself (access, space, a broken plug-in) it tries nothing more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{CopyContext, CopyJob, Expected, copy_file, is_there};
+use super::file::{CopyContext, CopyJob, Expected, copy_file, is_there, small};
+use super::session::Session;
 use super::{CopyError, RetryPolicy, UploadJournal};
 use crate::ports::{Destination, DestinationError, DestinationErrorKind, Limits, Meter};
-use crate::set::set_key;
+use crate::set::{SEAL, set_key};
 use crate::spool::SpoolSet;
 
 /// Uploads of one lane at once, whatever the service allows.
@@ -50,13 +54,29 @@ pub struct DestinationOutcome {
 
 enum Command {
     Copy(CopyJob),
-    Close(Arc<[(String, Expected)]>, Vec<CopyJob>),
+    Close(Closing),
+}
+
+/// What ends a set.
+#[derive(Clone)]
+struct Closing {
+    /// What must be there before anything of `files` goes out.
+    artifacts: Arc<[(String, Expected)]>,
+    /// In this order; no job for a file that the spool no longer has.
+    files: Arc<[(String, Expected, Option<CopyJob>)]>,
+}
+
+/// One destination at work.
+struct Running {
+    name: String,
+    commands: mpsc::UnboundedSender<Command>,
+    work: JoinHandle<DestinationOutcome>,
 }
 
 /// The copies of one set.
 pub struct SetCopies {
     spool: SpoolSet,
-    lanes: Vec<(mpsc::UnboundedSender<Command>, JoinHandle<DestinationOutcome>)>,
+    lanes: Vec<Running>,
     expected: Mutex<HashMap<String, watch::Sender<Option<Expected>>>>,
     look_first: bool,
 }
@@ -65,13 +85,15 @@ impl SetCopies {
     /// Starts a lane for every destination. `absent` destinations have no lane today and will need the spool's files later.
     /// `look_first` after a restart: what is there already is not sent again.
     pub fn start(spool: SpoolSet, lanes: Vec<Lane>, absent: usize, look_first: bool, cancel: &CancellationToken) -> Self {
-        let confirmed = Arc::new(Confirmed { spool: spool.clone(), lanes: lanes.len() + absent, counts: Mutex::default() });
+        spool.cancelled_by(cancel);
+        let ledger = Arc::new(Ledger { spool: spool.clone(), lanes: lanes.len(), absent, tallies: Mutex::default() });
         let lanes = lanes
             .into_iter()
             .map(|lane| {
                 let (sender, commands) = mpsc::unbounded_channel();
-                let work = LaneWork { lane: Arc::new(lane), confirmed: Arc::clone(&confirmed), cancel: cancel.clone(), failure: None, here: HashSet::new() };
-                (sender, tokio::spawn(work.run(commands)))
+                let name = lane.destination.name().to_owned();
+                let work = LaneWork { lane: Arc::new(lane), ledger: Arc::clone(&ledger), cancel: cancel.clone(), failure: None, here: HashSet::new() };
+                Running { name, commands: sender, work: tokio::spawn(work.run(commands)) }
             })
             .collect();
         Self { spool, lanes, expected: Mutex::default(), look_first }
@@ -83,9 +105,9 @@ impl SetCopies {
         let receiver = sender.subscribe();
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), sender);
         if let Some(job) = self.job(key, receiver) {
-            for (lane, _) in &self.lanes {
+            for lane in &self.lanes {
                 // A lane that ended has its reason in its outcome.
-                let _ = lane.send(Command::Copy(job.clone()));
+                let _ = lane.commands.send(Command::Copy(job.clone()));
             }
         }
     }
@@ -106,12 +128,13 @@ impl SetCopies {
     pub async fn close(self, artifacts: Vec<(String, Expected)>, files: &[(String, Expected)]) -> Vec<DestinationOutcome> {
         let artifacts: Arc<[(String, Expected)]> =
             artifacts.into_iter().map(|(key, expected)| (set_key(self.spool.name(), &key), expected)).collect();
-        let jobs: Vec<CopyJob> = files
-            .iter()
-            .filter_map(|(key, expected)| self.job(key, watch::Sender::new(Some(expected.clone())).subscribe()))
-            .collect();
-        for (lane, _) in &self.lanes {
-            let _ = lane.send(Command::Close(Arc::clone(&artifacts), jobs.clone()));
+        let files = files.iter().map(|(key, expected)| {
+            let job = self.job(key, watch::Sender::new(Some(expected.clone())).subscribe());
+            (set_key(self.spool.name(), key), expected.clone(), job)
+        });
+        let closing = Closing { artifacts, files: files.collect() };
+        for lane in &self.lanes {
+            let _ = lane.commands.send(Command::Close(closing.clone()));
         }
         self.ended().await
     }
@@ -123,11 +146,12 @@ impl SetCopies {
 
     async fn ended(self) -> Vec<DestinationOutcome> {
         let mut outcomes = Vec::new();
-        for (sender, lane) in self.lanes {
-            drop(sender);
-            if let Ok(outcome) = lane.await {
-                outcomes.push(outcome);
-            }
+        for Running { name, commands, work } in self.lanes {
+            drop(commands);
+            outcomes.push(work.await.unwrap_or_else(|panic| {
+                let error = Some(format!("the copies ended unexpectedly: {panic}"));
+                DestinationOutcome { name, complete: false, bytes: 0, seconds: 0.0, error }
+            }));
         }
         outcomes
     }
@@ -138,28 +162,47 @@ impl SetCopies {
     }
 }
 
-/// Counts the lanes that have confirmed a file, and frees its space after the last.
-struct Confirmed {
+/// Counts what the lanes have done with each file, and frees its space when nobody needs it.
+struct Ledger {
     spool: SpoolSet,
     lanes: usize,
-    counts: Mutex<HashMap<String, usize>>,
+    /// Destinations without a lane: they need every file later.
+    absent: usize,
+    tallies: Mutex<HashMap<String, Tally>>,
 }
 
-impl Confirmed {
-    fn add(&self, key: &str) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key.to_owned()).or_insert(0);
-        *count += 1;
-        if *count == self.lanes {
-            let prefix = format!("{}/", self.spool.name());
-            self.spool.remove(key.strip_prefix(&prefix).unwrap_or(key));
+#[derive(Default, Clone, Copy)]
+struct Tally {
+    confirmed: usize,
+    given_up: usize,
+}
+
+impl Ledger {
+    fn confirmed(&self, key: &str) {
+        self.tally(key, |tally| tally.confirmed += 1);
+    }
+
+    fn given_up(&self, key: &str) {
+        self.tally(key, |tally| tally.given_up += 1);
+    }
+
+    fn tally(&self, key: &str, count: impl FnOnce(&mut Tally)) {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tallies.entry(key.to_owned()).or_default();
+        count(tally);
+        let prefix = format!("{}/", self.spool.name());
+        let file = key.strip_prefix(&prefix).unwrap_or(key);
+        if tally.confirmed == self.lanes + self.absent {
+            self.spool.remove(file);
+        } else if tally.confirmed + tally.given_up == self.lanes {
+            self.spool.settle(file, tally.confirmed > 0);
         }
     }
 }
 
 struct LaneWork {
     lane: Arc<Lane>,
-    confirmed: Arc<Confirmed>,
+    ledger: Arc<Ledger>,
     cancel: CancellationToken,
     failure: Option<CopyError>,
     /// Keys that this destination has confirmed.
@@ -167,39 +210,12 @@ struct LaneWork {
 }
 
 impl LaneWork {
-    async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) -> DestinationOutcome {
+    async fn run(mut self, commands: mpsc::UnboundedReceiver<Command>) -> DestinationOutcome {
         let started = Instant::now();
-        let limits = self.probe().await;
-        let permits = Arc::new(Semaphore::new(limits.map_or(1, |limits| limits.parallel_uploads.clamp(1, PARALLEL_MAX)) as usize));
-        let mut copies = JoinSet::new();
-        let mut complete = false;
-        while let Some(command) = commands.recv().await {
-            match command {
-                Command::Copy(job) if self.hopeless() => drop(job),
-                Command::Copy(job) => {
-                    let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { break };
-                    while let Some(ended) = copies.try_join_next() {
-                        self.note(ended);
-                    }
-                    let Some(limits) = limits else { break };
-                    let (lane, cancel) = (Arc::clone(&self.lane), self.cancel.clone());
-                    copies.spawn(async move {
-                        let _permit = permit;
-                        one(&lane, limits, &cancel, job).await
-                    });
-                }
-                Command::Close(artifacts, jobs) => {
-                    while let Some(ended) = copies.join_next().await {
-                        self.note(ended);
-                    }
-                    self.account_for(limits, &artifacts).await;
-                    complete = self.closing(limits, jobs).await;
-                }
-            }
-        }
-        while let Some(ended) = copies.join_next().await {
-            self.note(ended);
-        }
+        let complete = match self.probe().await {
+            Some(limits) => self.serve(limits, commands).await,
+            None => self.refuse(commands).await,
+        };
         DestinationOutcome {
             name: self.lane.destination.name().to_owned(),
             complete,
@@ -207,6 +223,51 @@ impl LaneWork {
             seconds: started.elapsed().as_secs_f64(),
             error: self.failure.map(|error| error.to_string()),
         }
+    }
+
+    /// Copies as many files at once as the service allows, in the order in which they came, until there are no more.
+    async fn serve(&mut self, limits: Limits, mut commands: mpsc::UnboundedReceiver<Command>) -> bool {
+        let at_once = limits.parallel_uploads.clamp(1, PARALLEL_MAX) as usize;
+        let (mut copies, mut waiting) = (JoinSet::new(), VecDeque::new());
+        let (mut open, mut closing) = (true, None);
+        loop {
+            while copies.len() < at_once
+                && let Some(job) = waiting.pop_front()
+            {
+                self.begin(limits, job, &mut copies);
+            }
+            tokio::select! {
+                Some(ended) = copies.join_next() => self.note(ended),
+                command = commands.recv(), if open => match command {
+                    Some(Command::Copy(job)) => waiting.push_back(job),
+                    Some(Command::Close(last)) => closing = Some(last),
+                    None => open = false,
+                },
+                else => break,
+            }
+        }
+        match closing {
+            Some(closing) => self.close(limits, &closing).await,
+            None => false,
+        }
+    }
+
+    fn begin(&self, limits: Limits, job: CopyJob, copies: &mut JoinSet<(String, Result<(), CopyError>)>) {
+        if self.hopeless() {
+            return self.ledger.given_up(&job.key);
+        }
+        let (lane, cancel) = (Arc::clone(&self.lane), self.cancel.clone());
+        copies.spawn(async move { one(&lane, limits, &cancel, job).await });
+    }
+
+    /// What becomes of the files of a destination that does not answer: no copy, and nobody waits for one.
+    async fn refuse(&self, mut commands: mpsc::UnboundedReceiver<Command>) -> bool {
+        while let Some(command) = commands.recv().await {
+            if let Command::Copy(job) = command {
+                self.ledger.given_up(&job.key);
+            }
+        }
+        false
     }
 
     async fn probe(&mut self) -> Option<Limits> {
@@ -249,50 +310,60 @@ impl LaneWork {
     fn note(&mut self, ended: Result<(String, Result<(), CopyError>), tokio::task::JoinError>) {
         match ended {
             Ok((key, Ok(()))) => {
-                self.confirmed.add(&key);
+                self.ledger.confirmed(&key);
                 self.here.insert(key);
             }
             // The artifact itself failed; the set is partial at every destination alike, which is no fault of this one.
             Ok((_, Err(CopyError::Aborted { .. }))) => {}
-            Ok((_, Err(error))) => {
-                tracing::warn!(destination = self.lane.destination.name(), %error, "copy failed");
-                self.failure.get_or_insert(error);
+            Ok((key, Err(error))) => {
+                self.ledger.given_up(&key);
+                self.fail(error);
             }
             Err(panic) => {
                 let source = DestinationError::fatal(DestinationErrorKind::Other, format!("the copy ended unexpectedly: {panic}"));
-                self.failure.get_or_insert(CopyError::Destination { key: String::new(), source });
+                self.fail(CopyError::Destination { key: self.ledger.spool.name().to_string(), source });
             }
         }
     }
 
-    /// Looks for every artifact that was not confirmed by this lane itself: one that is not there forbids the seal.
-    async fn account_for(&mut self, limits: Option<Limits>, artifacts: &[(String, Expected)]) {
-        let Some(limits) = limits else { return };
-        for (key, expected) in artifacts {
-            if self.failure.is_some() {
-                return;
+    fn fail(&mut self, error: CopyError) {
+        tracing::warn!(destination = self.lane.destination.name(), %error, "copy failed");
+        self.failure.get_or_insert(error);
+    }
+
+    /// Sends the closing files, one after the other, once everything before is there. The seal alone makes a set complete,
+    /// so whatever is in doubt withholds it.
+    async fn close(&mut self, limits: Limits, closing: &Closing) -> bool {
+        for (key, expected) in closing.artifacts.iter() {
+            self.require(limits, key, expected).await;
+        }
+        for (key, expected, job) in closing.files.iter() {
+            match job {
+                Some(job) if self.failure.is_none() => match one(&self.lane, limits, &self.cancel, job.clone()).await {
+                    (key, Ok(())) => _ = self.here.insert(key),
+                    (_, Err(error)) => self.fail(error),
+                },
+                _ => self.require(limits, key, expected).await,
             }
-            if !self.here.contains(key) && !is_there(&context(&self.lane, limits, &self.cancel), key, expected).await {
+        }
+        let sealed = closing.files.last().is_some_and(|(key, _, _)| key.ends_with(SEAL) && self.here.contains(key));
+        self.failure.is_none() && sealed
+    }
+
+    /// Makes sure of one file: confirmed by this lane, or found at the destination.
+    async fn require(&mut self, limits: Limits, key: &str, expected: &Expected) {
+        if self.failure.is_some() || self.here.contains(key) {
+            return;
+        }
+        match is_there(&context(&self.lane, limits, &self.cancel), key, expected).await {
+            Ok(true) => _ = self.here.insert(key.to_owned()),
+            Ok(false) => {
                 let message = "it is neither at the destination nor in the spool any more; make a new backup";
                 let source = DestinationError::fatal(DestinationErrorKind::NotFound, message);
-                self.failure = Some(CopyError::Destination { key: key.clone(), source });
+                self.fail(CopyError::Destination { key: key.to_owned(), source });
             }
+            Err(error) => self.fail(error),
         }
-    }
-
-    async fn closing(&mut self, limits: Option<Limits>, jobs: Vec<CopyJob>) -> bool {
-        let Some(limits) = limits else { return false };
-        for job in jobs {
-            if self.failure.is_some() {
-                return false;
-            }
-            let ended = one(&self.lane, limits, &self.cancel, job).await;
-            // Closing files stay in the spool until the whole set goes: a resumed copy needs them.
-            if let (_, Err(error)) = ended {
-                self.note(Ok((String::new(), Err(error))));
-            }
-        }
-        self.failure.is_none()
     }
 }
 
@@ -308,29 +379,79 @@ fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) ->
 /// How long removing what a dead run left at one destination may take.
 const CLEANUP: Duration = Duration::from_secs(300);
 
-/// Removes what a dead run left at a destination: open sessions and stored objects. Returns what could not be removed.
+/// Lists a set again after removing from it, in case that moved what the cursor pointed at.
+const CLEANUP_ROUNDS: u32 = 3;
+
+/// Removes what a dead run left at a destination: open sessions and stored objects; returns how many objects. `prefix` is the
+/// set's, with its `/`; `sessions` are `(key, what the journal kept)`.
+///
+/// # Errors
+/// When something could not be removed, or the set turns out to be complete there: then nothing is touched.
 pub async fn clean_up(lane: &Lane, prefix: &str, sessions: &[(String, String)]) -> Result<u64, DestinationError> {
+    let cancel = CancellationToken::new();
+    let limits = Limits { part_size: None, max_object_size: None, parallel_uploads: 1 };
+    let context = context(lane, limits, &cancel);
     let work = async {
-        for (key, token) in sessions {
-            if let Ok(upload) = lane.destination.resume(key, token).await {
-                let _ = upload.abort().await;
-            }
-            lane.journal.forget(key);
+        spare_the_complete(&context, prefix).await?;
+        for (key, kept) in sessions {
+            abort(&context, key, kept).await?;
         }
-        let (mut removed, mut cursor) = (0, None::<String>);
-        loop {
-            let page = lane.destination.list(prefix, cursor.as_deref()).await?;
-            for object in &page.objects {
-                lane.destination.delete(&object.key).await?;
-                removed += 1;
-            }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                return Ok(removed);
-            }
-        }
+        remove_all(&context, prefix).await
     };
     tokio::time::timeout(CLEANUP, work)
         .await
         .unwrap_or_else(|_| Err(DestinationError::transient(DestinationErrorKind::Timeout, "removing what a dead run left took too long")))
+}
+
+/// One call of a clean-up, with its deadline.
+async fn call<T>(context: &CopyContext<'_>, key: &str, call: impl Future<Output = Result<T, DestinationError>>) -> Result<T, DestinationError> {
+    small(context, key, call).await.map_err(|error| match error {
+        CopyError::Destination { source, .. } => source,
+        other => DestinationError::fatal(DestinationErrorKind::Other, other.to_string()),
+    })
+}
+
+async fn spare_the_complete(context: &CopyContext<'_>, prefix: &str) -> Result<(), DestinationError> {
+    let seal = format!("{prefix}{SEAL}");
+    match call(context, &seal, context.destination.stat(&seal)).await {
+        Ok(_) => Err(DestinationError::fatal(DestinationErrorKind::AlreadyExists, format!("`{prefix}` is sealed and stays: it is a complete set"))),
+        Err(error) if error.retryable => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn abort(context: &CopyContext<'_>, key: &str, kept: &str) -> Result<(), DestinationError> {
+    if let Some(session) = Session::from_journal(kept) {
+        match call(context, key, context.destination.resume(key, &session.token)).await {
+            Ok(upload) => call(context, key, upload.abort()).await?,
+            Err(error) if error.retryable || error.kind == DestinationErrorKind::AccessDenied => return Err(error),
+            // The service has forgotten it already.
+            Err(_) => {}
+        }
+    }
+    context.journal.forget(key);
+    Ok(())
+}
+
+async fn remove_all(context: &CopyContext<'_>, prefix: &str) -> Result<u64, DestinationError> {
+    let mut removed = 0;
+    for _ in 0..CLEANUP_ROUNDS {
+        let (mut found, mut cursor) = (0, None::<String>);
+        loop {
+            let page = call(context, prefix, context.destination.list(prefix, cursor.as_deref())).await?;
+            for object in page.objects.iter().filter(|object| object.key.starts_with(prefix)) {
+                call(context, &object.key, context.destination.delete(&object.key)).await?;
+                found += 1;
+            }
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        removed += found;
+        if found == 0 {
+            return Ok(removed);
+        }
+    }
+    Err(DestinationError::transient(DestinationErrorKind::Other, format!("`{prefix}` still holds objects after they were removed")))
 }

@@ -13,11 +13,11 @@ use crate::ports::Meter;
 use crate::spool::{SpoolError, SpoolSet, SpoolWriter};
 
 /// The tar that a source writes into.
-pub type ArtifactTar = TarWriter<Encoder<SpoolWriter>>;
+pub(super) type ArtifactTar = TarWriter<Encoder<SpoolWriter>>;
 
 /// Why an artifact could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum ProduceError {
+pub(super) enum ProduceError {
     /// The spool failed, for example because the disk is full.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -49,7 +49,7 @@ pub enum ProduceError {
 }
 
 /// What all artifacts of a run share.
-pub struct Workshop {
+pub(super) struct Workshop {
     /// Where ciphertext goes.
     pub spool: Arc<SpoolSet>,
     /// Who follows it.
@@ -69,7 +69,7 @@ impl Workshop {
     ///
     /// # Errors
     /// When anything on the way fails; the artifact is aborted then.
-    pub fn make<T>(&self, key: &str, fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>) -> Result<(T, Totals), ProduceError> {
+    pub(super) fn make<T>(&self, key: &str, fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>) -> Result<(T, Totals), ProduceError> {
         let secret = self.keys.next().map_err(|source| ProduceError::Key { key: key.to_owned(), source })?;
         let writer = self.spool.create(key)?;
         self.copies.artifact_started(key);
@@ -105,13 +105,13 @@ fn expected(totals: &Totals) -> Expected {
 }
 
 /// Derives the keys of coming artifacts while the current one is being written: a derivation takes a tenth of a second.
-pub struct KeyRing {
+pub(super) struct KeyRing {
     ready: std::sync::Mutex<Receiver<std::io::Result<CipherKey>>>,
 }
 
 impl KeyRing {
     /// Starts deriving `count` keys, one ahead of need.
-    pub fn start(passphrase: Passphrase, kdf: Kdf, count: usize) -> Self {
+    pub(super) fn start(passphrase: Passphrase, kdf: Kdf, count: usize) -> Self {
         let (sender, ready) = sync_channel(1);
         std::thread::spawn(move || {
             for _ in 0..count {

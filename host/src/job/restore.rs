@@ -17,7 +17,7 @@ use crate::pipeline::Passphrase;
 use crate::pipeline::tar::TarReader;
 use crate::ports::{Destination, Meter, MysqlSettings, SchemaPassport, Warnings};
 use crate::set::{ArtifactKind, ArtifactRecord, Passport, SealedManifest, SetName};
-use crate::source::files::{ExtractOptions, Selection, cat_entry, extract};
+use crate::source::files::{Cat, ExtractOptions, Selection, cat_entry, extract};
 use crate::source::mysql::{ENTRY_MAX, LoadOptions, Loader, compare, passport_of};
 
 /// Files of a dump between the archive and the database.
@@ -358,8 +358,13 @@ impl Restore<'_> {
             let count = match what {
                 What::Path(path) => {
                     let inner = path.strip_prefix("/").unwrap_or(&path).to_path_buf();
-                    cat_entry(decoder, &inner, &mut out, &cancel).map_err(|error| JobError::Request(format!("`{}`: {error}", path.display())))?;
-                    0
+                    let found = cat_entry(decoder, &inner, &mut out, &cancel)?;
+                    match found {
+                        Cat::Written(count) => count,
+                        Cat::LinkTo(first) => return Err(JobError::Request(format!("`{}` is a second name of `/{}`: ask for that path", path.display(), first.display()))),
+                        Cat::NoFile(_) => return Err(JobError::Request(format!("`{}` is not a file; restore it with --to DIR", path.display()))),
+                        Cat::NotFound => return Err(JobError::Request(format!("the backup holds no `{}`", path.display()))),
+                    }
                 }
                 _ => std::io::copy(&mut decoder, &mut out).map_err(failed)?,
             };

@@ -11,6 +11,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
@@ -20,7 +21,12 @@ pub use set::{Available, Follower, SpoolSet, SpoolWriter};
 pub use space::SpaceRule;
 
 const LOCK: &str = "run.lock";
+/// Looks at a held lock before it counts as held: [`Spool::is_busy`] holds it for an instant.
+const LOCK_LOOKS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const STATE: &str = "state";
+/// What the name of a file ends with until its last byte is durable.
+const PARTIAL: &str = ".partial";
 const PRODUCING: &str = "producing\n";
 const SEALED: &str = "sealed\n";
 
@@ -38,7 +44,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// Others could write there.
-    #[error("the spool directory `{}` can be written by other users; run: chmod 700 {}", .0.display(), .0.display())]
+    #[error("the spool directory `{}` can be written by other users; make it yours and run: chmod 700 {}", .0.display(), .0.display())]
     Open(PathBuf),
     /// Another run is active.
     #[error("another cofre run is active ({holder}); wait for it, or stop it")]
@@ -92,7 +98,8 @@ impl Spool {
     pub fn open(directory: &Path, rule: SpaceRule) -> Result<Self, SpoolError> {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
         let status = std::fs::metadata(directory).map_err(failed("look at", directory))?;
-        if status.mode() & 0o022 != 0 {
+        let ours = status.uid() == rustix::process::geteuid().as_raw() || status.uid() == 0;
+        if status.mode() & 0o022 != 0 || !ours {
             return Err(SpoolError::Open(directory.to_path_buf()));
         }
         Ok(Self { directory: directory.to_path_buf(), rule })
@@ -120,10 +127,18 @@ impl Spool {
     pub fn lock_run(&self) -> Result<RunLock, SpoolError> {
         let path = self.directory.join(LOCK);
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut holder = String::new();
-            let _ = (&mut file).take(200).read_to_string(&mut holder);
-            return Err(SpoolError::Busy { holder: holder.trim().to_owned() });
+        let mut looks = 0;
+        while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {
+                return Err(failed("lock", &path)(error.into()));
+            }
+            looks += 1;
+            if looks == LOCK_LOOKS {
+                let mut holder = String::new();
+                let _ = (&mut file).take(200).read_to_string(&mut holder);
+                return Err(SpoolError::Busy { holder: holder.trim().to_owned() });
+            }
+            std::thread::sleep(LOCK_PAUSE);
         }
         let holder = format!("process {} since {}\n", std::process::id(), jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S"));
         file.set_len(0).and_then(|()| file.write_all(holder.as_bytes())).map_err(failed("write", &path))?;
@@ -173,7 +188,9 @@ impl Spool {
 
 /// Writes a small file so that after a crash it is there whole or not at all.
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SpoolError> {
-    let partial = path.with_extension("tmp");
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(PARTIAL);
+    let partial = PathBuf::from(partial);
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(failed("make", &partial))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &partial))?;
     std::fs::rename(&partial, path).map_err(failed("rename", &partial))?;

@@ -1,16 +1,22 @@
 //! One set in the spool: files that grow, and followers that wait for them to grow.
+//!
+//! A growing file is called `….partial` until its last byte is durable, so that a crash leaves no half file under a good name.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Component, Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::{SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
+use super::space::{Gauge, Verdict, statvfs_free};
+use super::{PARTIAL, SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
 use crate::ports::BodySource;
 use crate::set::SetName;
 
@@ -26,15 +32,47 @@ enum Growth {
     Aborted,
 }
 
-type Files = HashMap<String, watch::Sender<Growth>>;
+/// Who may still need a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Copies of this run.
+    Copies,
+    /// No copy of this run; a later run, for a destination that failed. At least one other has it: it may go for want of space.
+    Spare,
+    /// No copy of this run; no destination has it.
+    Only,
+}
+
+#[derive(Debug)]
+struct Entry {
+    growth: watch::Sender<Growth>,
+    need: Need,
+}
+
+type Files = HashMap<String, Entry>;
+
+/// What all handles of one set share.
+struct Shared {
+    files: Mutex<Files>,
+    /// Rung when a file leaves or is settled.
+    freed: Condvar,
+    gauge: Gauge,
+    cancel: Mutex<CancellationToken>,
+}
 
 /// One set in the spool.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SpoolSet {
     name: SetName,
     directory: PathBuf,
     rule: SpaceRule,
-    files: Arc<Mutex<Files>>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for SpoolSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpoolSet").field("directory", &self.directory).finish_non_exhaustive()
+    }
 }
 
 /// How much of a file a follower may read.
@@ -50,7 +88,12 @@ pub enum Available {
 
 impl SpoolSet {
     pub(super) fn new(name: SetName, directory: PathBuf, rule: SpaceRule) -> Self {
-        Self { name, directory, rule, files: Arc::default() }
+        Self::with_gauge(name, directory, rule, Box::new(statvfs_free))
+    }
+
+    pub(super) fn with_gauge(name: SetName, directory: PathBuf, rule: SpaceRule, gauge: Gauge) -> Self {
+        let shared = Shared { files: Mutex::default(), freed: Condvar::new(), gauge, cancel: Mutex::default() };
+        Self { name, directory, rule, shared: Arc::new(shared) }
     }
 
     /// The set's name.
@@ -58,12 +101,33 @@ impl SpoolSet {
         self.name
     }
 
-    fn files(&self) -> std::sync::MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets a writer that waits for space end with its run.
+    pub fn cancelled_by(&self, cancel: &CancellationToken) {
+        *self.shared.cancel.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.shared.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn path(&self, key: &str) -> PathBuf {
         self.directory.join(key)
+    }
+
+    /// The path of a key, which may come from a manifest: plain names below the set, none of them our own.
+    fn checked_path(&self, key: &str) -> Result<PathBuf, SpoolError> {
+        let path = self.path(key);
+        let plain = !key.is_empty() && Path::new(key).components().all(|part| matches!(part, Component::Normal(_)));
+        if plain && key != STATE && !key.ends_with(PARTIAL) {
+            return Ok(path);
+        }
+        Err(failed("make", &path)(io::Error::new(io::ErrorKind::InvalidInput, "this is no key of a set")))
+    }
+
+    fn declare(&self, key: &str, growth: Growth) -> watch::Sender<Growth> {
+        let growth = watch::Sender::new(growth);
+        self.files().insert(key.to_owned(), Entry { growth: growth.clone(), need: Need::Copies });
+        growth
     }
 
     /// Begins a file.
@@ -71,14 +135,14 @@ impl SpoolSet {
     /// # Errors
     /// When it cannot be made.
     pub fn create(&self, key: &str) -> Result<SpoolWriter, SpoolError> {
-        let path = self.path(key);
+        let path = self.checked_path(key)?;
         if let Some(parent) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed("make", parent))?;
         }
-        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).map_err(failed("make", &path))?;
-        let growth = watch::Sender::new(Growth::Growing(0));
-        self.files().insert(key.to_owned(), growth.clone());
-        Ok(SpoolWriter { file: Some(file), path, written: 0, checked: 0, growth, set: self.clone() })
+        let partial = partial(&path);
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&partial).map_err(failed("make", &partial))?;
+        let growth = self.declare(key, Growth::Growing(0));
+        Ok(SpoolWriter { file: Some(file), path, partial, written: 0, checked: 0, growth, set: self.clone() })
     }
 
     /// Writes a small file whole.
@@ -86,8 +150,8 @@ impl SpoolSet {
     /// # Errors
     /// When it cannot be written.
     pub fn put(&self, key: &str, bytes: &[u8]) -> Result<(), SpoolError> {
-        write_durably(&self.path(key), bytes)?;
-        self.files().insert(key.to_owned(), watch::Sender::new(Growth::Finished(bytes.len() as u64)));
+        write_durably(&self.checked_path(key)?, bytes)?;
+        self.declare(key, Growth::Finished(bytes.len() as u64));
         Ok(())
     }
 
@@ -96,40 +160,49 @@ impl SpoolSet {
     /// # Errors
     /// When it cannot be read.
     pub fn get(&self, key: &str) -> Result<Vec<u8>, SpoolError> {
-        let path = self.path(key);
+        let path = self.checked_path(key)?;
         std::fs::read(&path).map_err(failed("read", &path))
     }
 
     /// Declares a file of a sealed set that is on disk whole. Returns its size; `None` where it has been removed already.
     pub fn adopt(&self, key: &str) -> Option<u64> {
-        let size = std::fs::metadata(self.path(key)).ok()?.len();
-        self.files().insert(key.to_owned(), watch::Sender::new(Growth::Finished(size)));
+        let size = std::fs::metadata(self.checked_path(key).ok()?).ok()?.len();
+        self.declare(key, Growth::Finished(size));
         Some(size)
     }
 
     /// Follows a file.
     pub fn follow(&self, key: &str) -> Option<Follower> {
-        let growth = self.files().get(key)?.subscribe();
+        let growth = self.files().get(key)?.growth.subscribe();
         Some(Follower { path: self.path(key), growth })
     }
 
     /// From now on the set can be copied, whatever happens to this process.
     ///
     /// # Errors
-    /// When the state cannot be written.
+    /// When a file is still growing, or the state cannot be written.
     pub fn seal(&self) -> Result<(), SpoolError> {
+        let growing = self.files().iter().find(|(_, entry)| matches!(*entry.growth.borrow(), Growth::Growing(_))).map(|(key, _)| self.path(key));
+        if let Some(path) = growing {
+            return Err(failed("seal", &path)(io::Error::other("it is still being written")));
+        }
         write_durably(&self.directory.join(STATE), SEALED.as_bytes())
     }
 
     /// Removes one file, once every destination has it or has given up.
     pub fn remove(&self, key: &str) {
         self.files().remove(key);
-        let path = self.path(key);
-        if let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(path = %path.display(), %error, "a copied file could not be removed from the spool");
+        delete(&self.path(key));
+        self.shared.freed.notify_all();
+    }
+
+    /// Tells that no copy of this run will read the file any more, although not every destination has it. It stays for a
+    /// later run; where `stored_somewhere`, it goes before a writer gives up for want of space.
+    pub fn settle(&self, key: &str, stored_somewhere: bool) {
+        if let Some(entry) = self.files().get_mut(key) {
+            entry.need = if stored_somewhere { Need::Spare } else { Need::Only };
         }
+        self.shared.freed.notify_all();
     }
 
     /// Removes the set from the spool.
@@ -138,6 +211,7 @@ impl SpoolSet {
     /// When something in it cannot be removed.
     pub fn remove_all(&self) -> Result<(), SpoolError> {
         self.files().clear();
+        self.shared.freed.notify_all();
         std::fs::remove_dir_all(&self.directory).map_err(failed("remove", &self.directory))
     }
 
@@ -147,6 +221,7 @@ impl SpoolSet {
     /// When something in it cannot be removed.
     pub fn discard(&self) -> Result<(), SpoolError> {
         self.files().clear();
+        self.shared.freed.notify_all();
         for folder in ["sql", "config"] {
             let path = self.directory.join(folder);
             match std::fs::remove_dir_all(&path) {
@@ -157,9 +232,45 @@ impl SpoolSet {
         Ok(())
     }
 
-    /// Whether a finished file waits for its copies: their end would free space.
-    fn may_shrink(&self) -> bool {
-        self.files().values().any(|growth| matches!(*growth.borrow(), Growth::Finished(size) if size > 0))
+    /// Waits until every writer has room for its next step beside the reserve: as long as copies may free some, and after
+    /// giving up what only a later run would want.
+    fn wait_for_space(&self) -> Result<(), SpoolError> {
+        let cancel = self.shared.cancel.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut patience = self.rule.patience();
+        let mut files = self.files();
+        loop {
+            let writers = files.values().filter(|entry| matches!(*entry.growth.borrow(), Growth::Growing(_))).count() as u64;
+            let full = match self.rule.verdict(&self.directory, &self.shared.gauge, SPACE_STEP.saturating_mul(writers.max(1)))? {
+                Verdict::Room => return Ok(()),
+                Verdict::Full(error) => error,
+            };
+            if let Some(key) = files.iter().find(|(_, entry)| entry.need == Need::Spare).map(|(key, _)| key.clone()) {
+                tracing::warn!(set = %self.name, key, "the spool is full: a file that a failed destination still lacks makes room");
+                files.remove(&key);
+                delete(&self.path(&key));
+                continue;
+            }
+            let being_copied = |entry: &Entry| entry.need == Need::Copies && matches!(*entry.growth.borrow(), Growth::Finished(size) if size > 0);
+            if cancel.is_cancelled() || !files.values().any(being_copied) {
+                return Err(full);
+            }
+            let Some(pause) = patience.next_pause() else { return Err(full) };
+            files = self.shared.freed.wait_timeout(files, pause).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PARTIAL);
+    name.into()
+}
+
+fn delete(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a file could not be removed from the spool");
     }
 }
 
@@ -168,6 +279,7 @@ impl SpoolSet {
 pub struct SpoolWriter {
     file: Option<File>,
     path: PathBuf,
+    partial: PathBuf,
     written: u64,
     checked: u64,
     growth: watch::Sender<Growth>,
@@ -183,8 +295,13 @@ impl SpoolWriter {
         if let Some(file) = &self.file {
             file.sync_all()?;
         }
-        if let Some(parent) = self.path.parent() {
-            sync_directory(parent).map_err(io::Error::other)?;
+        std::fs::rename(&self.partial, &self.path)?;
+        // The folders between are new too: without their names in their parents a power cut takes all.
+        for folder in self.path.ancestors().skip(1).take_while(|folder| folder.starts_with(&self.set.directory)) {
+            if let Err(error) = sync_directory(folder) {
+                delete(&self.path);
+                return Err(io::Error::other(error));
+            }
         }
         self.file = None;
         self.growth.send_replace(Growth::Finished(self.written));
@@ -195,7 +312,7 @@ impl SpoolWriter {
 impl Write for SpoolWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.written >= self.checked {
-            self.set.rule.wait(&self.set.directory, SPACE_STEP, || self.set.may_shrink()).map_err(io::Error::other)?;
+            self.set.wait_for_space().map_err(|error| io::Error::new(io::ErrorKind::StorageFull, error))?;
             self.checked = self.written + SPACE_STEP;
         }
         let Some(file) = &mut self.file else { return Err(io::Error::other("the spool file was finished already")) };
@@ -214,7 +331,8 @@ impl Drop for SpoolWriter {
     fn drop(&mut self) {
         if self.file.is_some() {
             self.growth.send_replace(Growth::Aborted);
-            let _ = std::fs::remove_file(&self.path);
+            delete(&self.partial);
+            self.set.shared.freed.notify_all();
         }
     }
 }
@@ -237,15 +355,24 @@ impl Follower {
         }
     }
 
-    /// The bytes from `offset` on, `length` of them; call it only for bytes that are there.
+    /// Whether the writer gave up.
+    pub fn is_aborted(&self) -> bool {
+        *self.growth.borrow() == Growth::Aborted
+    }
+
+    /// The bytes from `offset` on, exactly `length` of them; call it only for bytes that are there.
     ///
     /// # Errors
-    /// When the file cannot be opened.
+    /// When the file cannot be opened. A file that is shorter breaks the body with an error.
     pub async fn body(&self, offset: u64, length: u64) -> io::Result<BodySource> {
-        let mut file = tokio::fs::File::open(&self.path).await?;
+        // A file changes its name once, from partial to good: whoever misses the first finds the second.
+        let mut file = match tokio::fs::File::open(partial(&self.path)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::fs::File::open(&self.path).await?,
+            opened => opened?,
+        };
         file.set_max_buf_size(READ_AHEAD);
         file.seek(SeekFrom::Start(offset)).await?;
-        Ok(Box::pin(file.take(length)))
+        Ok(Box::pin(Exactly { file, left: length }))
     }
 
     /// Path, for messages.
@@ -254,9 +381,39 @@ impl Follower {
     }
 }
 
+/// Part of a file; its end before its length is an error (D12).
+struct Exactly {
+    file: tokio::fs::File,
+    left: u64,
+}
+
+impl AsyncRead for Exactly {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.left == 0 || buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.remaining());
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut self.file).poll_read(context, &mut part))?;
+        let count = part.filled().len();
+        if count == 0 {
+            let message = format!("the spool file ends {} bytes early", self.left);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message)));
+        }
+        buffer.advance(count);
+        self.left -= count as u64;
+        Poll::Ready(Ok(()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Spool, SpaceRule};
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::super::{SpaceRule, Spool};
     use super::*;
 
     fn set() -> (tempfile::TempDir, SpoolSet) {
@@ -288,6 +445,107 @@ mod tests {
         writer.write_all(b"12345").expect("written");
         drop(writer);
         assert_eq!(follower.wait_for(3).await, Available::Aborted);
-        assert!(!follower.path().exists());
+        assert!(!follower.path().exists() && !partial(follower.path()).exists());
+        assert!(follower.is_aborted());
+    }
+
+    #[tokio::test]
+    async fn a_half_file_is_told_from_a_whole_one_by_its_name() {
+        let (_directory, set) = set();
+        let mut writer = set.create("sql/a").expect("made");
+        writer.write_all(b"12345").expect("written");
+        let follower = set.follow("sql/a").expect("there");
+        assert!(!follower.path().exists() && partial(follower.path()).exists());
+        assert!(set.adopt("sql/a").is_none(), "a crash now leaves nothing to adopt");
+        assert!(set.seal().expect_err("growing").to_string().contains("still being written"));
+        let follower = set.follow("sql/a").expect("there");
+        writer.finish().expect("finished");
+        assert!(follower.path().exists() && !partial(follower.path()).exists());
+        set.seal().expect("sealed");
+    }
+
+    #[tokio::test]
+    async fn a_spool_file_that_lost_its_end_breaks_the_body() {
+        let (_directory, set) = set();
+        set.put("a", b"12345").expect("written");
+        let mut bytes = Vec::new();
+        let mut body = set.follow("a").expect("there").body(3, 4).await.expect("opened");
+        assert_eq!(body.read_to_end(&mut bytes).await.expect_err("short").kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(bytes, b"45");
+    }
+
+    #[test]
+    fn a_key_that_leaves_the_set_is_refused() {
+        let (_directory, set) = set();
+        for key in ["../x", "/etc/x", "a/../../x", "", "state", "a.partial"] {
+            assert!(set.put(key, b"x").is_err(), "{key}");
+            assert!(set.create(key).is_err(), "{key}");
+        }
+    }
+
+    /// A set on a disk of `free` bytes.
+    fn on_a_disk_of(free: &Arc<AtomicU64>, patience: Duration) -> (tempfile::TempDir, SpoolSet) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let free = Arc::clone(free);
+        let gauge: Gauge = Box::new(move |_| Ok(free.load(Ordering::SeqCst)));
+        let rule = SpaceRule { reserve: 1_000, patience };
+        let set = SpoolSet::with_gauge("backup_2026_01_01_00_00_00".parse().expect("valid"), directory.path().to_path_buf(), rule, gauge);
+        (directory, set)
+    }
+
+    fn refusal(set: &SpoolSet) -> String {
+        set.create("b").expect("made").write_all(b"x").expect_err("full").to_string()
+    }
+
+    #[test]
+    fn a_full_spool_that_nobody_empties_fails_at_once_and_says_what_is_missing() {
+        let free = Arc::new(AtomicU64::new(5_000));
+        let (directory, set) = on_a_disk_of(&free, Duration::from_secs(3_600));
+        let message = refusal(&set);
+        assert!(message.contains(&directory.path().display().to_string()) && message.contains("5000 bytes free") && message.contains("16777216 needed"), "{message}");
+        set.put("a", b"12345").expect("written");
+        set.settle("a", false);
+        refusal(&set);
+        assert!(set.follow("a").is_some(), "the only copy of a file is never given up");
+    }
+
+    #[test]
+    fn a_full_spool_waits_for_a_copy_to_free_space() {
+        let free = Arc::new(AtomicU64::new(0));
+        let (_directory, set) = on_a_disk_of(&free, Duration::from_secs(3_600));
+        set.put("a", b"12345").expect("written");
+        let mut writer = set.create("b").expect("made");
+        let waiting = std::thread::spawn(move || writer.write_all(b"x").map(|()| writer));
+        free.store(u64::MAX, Ordering::SeqCst);
+        set.remove("a");
+        waiting.join().expect("no panic").expect("written").finish().expect("finished");
+    }
+
+    #[test]
+    fn a_wait_for_space_ends_with_its_patience_and_with_its_run() {
+        let free = Arc::new(AtomicU64::new(0));
+        let (_directory, set) = on_a_disk_of(&free, Duration::from_millis(30));
+        set.put("a", b"12345").expect("written");
+        refusal(&set);
+        let (_directory, set) = on_a_disk_of(&free, Duration::from_secs(3_600));
+        set.put("a", b"12345").expect("written");
+        let cancel = CancellationToken::new();
+        set.cancelled_by(&cancel);
+        let waiting = std::thread::spawn({
+            let set = set.clone();
+            move || refusal(&set)
+        });
+        cancel.cancel();
+        waiting.join().expect("ended");
+    }
+
+    #[test]
+    fn what_only_a_failed_destination_lacks_makes_room() {
+        let free = Arc::new(AtomicU64::new(0));
+        let (_directory, set) = on_a_disk_of(&free, Duration::from_secs(3_600));
+        set.put("a", b"12345").expect("written");
+        set.settle("a", true);
+        refusal(&set);
+        assert!(set.follow("a").is_none() && set.adopt("a").is_none());
     }
 }

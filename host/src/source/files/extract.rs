@@ -21,7 +21,7 @@ use super::beneath::{Beneath, Parent, gives_acl};
 use crate::pipeline::tar::{Entry, EntryKind, TarError, TarReader};
 use crate::ports::{Meter, Warnings};
 
-const COPY_SIZE: usize = 256 << 10;
+pub(super) const COPY_SIZE: usize = 256 << 10;
 /// Most hard links to files outside the selection that are remembered for a second reading.
 const MISSING_LINKS_MAX: usize = 100_000;
 /// Bytes of names and attributes of directories that are being filled.
@@ -176,66 +176,8 @@ pub fn extract_with_links<R: Read>(
     Ok(work.done)
 }
 
-/// What [`cat_entry`] found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cat {
-    /// The content was written: so many bytes, holes included.
-    Written(u64),
-    /// The entry is a second name of this path, where the content is.
-    LinkTo(PathBuf),
-    /// The entry is no file.
-    NoFile(EntryKind),
-    /// There is no such entry; the archive was read to its end.
-    NotFound,
-}
-
-/// Writes the content of one file; `path` is relative to `/`. Stops reading after it.
-///
-/// # Errors
-/// When the archive or `out` fails, or `cancel` fires.
-pub fn cat_entry(tar: impl Read, path: &Path, out: &mut impl Write, cancel: &CancellationToken) -> Result<Cat, ExtractError> {
-    let mut reader = TarReader::new(tar);
-    while let Some(entry) = reader.next_entry()? {
-        if cancel.is_cancelled() {
-            return Err(ExtractError::Cancelled);
-        }
-        if safe_path(&entry.path).is_ok_and(|found| found == path) {
-            return match entry.kind {
-                EntryKind::File => cat_content(&entry, &mut reader, out, cancel).map(|()| Cat::Written(entry.size)),
-                EntryKind::HardLink => Ok(Cat::LinkTo(safe_path(&entry.link)?)),
-                other => Ok(Cat::NoFile(other)),
-            };
-        }
-    }
-    Ok(Cat::NotFound)
-}
-
-fn cat_content(entry: &Entry, content: &mut impl Read, out: &mut impl Write, cancel: &CancellationToken) -> Result<(), ExtractError> {
-    let whole = [(0, entry.size)];
-    let mut position = 0;
-    let mut buffer = vec![0; COPY_SIZE];
-    let mut copy = |from: &mut dyn Read, mut left: u64| {
-        while left > 0 {
-            if cancel.is_cancelled() {
-                return Err(ExtractError::Cancelled);
-            }
-            let want = usize::try_from(left).unwrap_or(COPY_SIZE).min(COPY_SIZE);
-            from.read_exact(&mut buffer[..want]).map_err(TarError::from)?;
-            out.write_all(&buffer[..want]).map_err(ExtractError::Output)?;
-            left -= want as u64;
-        }
-        Ok(())
-    };
-    for (offset, length) in entry.extents.as_deref().unwrap_or(&whole) {
-        copy(&mut io::repeat(0), offset - position)?;
-        copy(content, *length)?;
-        position = offset + length;
-    }
-    copy(&mut io::repeat(0), entry.size - position)
-}
-
 /// The path of an entry, made of plain names only.
-fn safe_path(raw: &[u8]) -> Result<PathBuf, ExtractError> {
+pub(super) fn safe_path(raw: &[u8]) -> Result<PathBuf, ExtractError> {
     let outside = || ExtractError::Outside(String::from_utf8_lossy(raw).into_owned());
     if raw.starts_with(b"/") || raw.contains(&0) {
         return Err(outside());

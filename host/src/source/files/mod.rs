@@ -4,6 +4,7 @@ mod accounts;
 mod archive;
 mod attributes;
 mod beneath;
+mod cat;
 mod compare;
 mod content;
 mod exclude;
@@ -14,6 +15,7 @@ mod names;
 mod tests;
 
 pub use archive::{FilesError, archive};
+pub use cat::{Cat, cat_entry};
 pub use compare::{TreeDifference, compare_trees};
-pub use extract::{Cat, ExtractError, ExtractOptions, ExtractReport, Selection, cat_entry, extract, extract_with_links};
+pub use extract::{ExtractError, ExtractOptions, ExtractReport, Selection, extract, extract_with_links};
 pub use names::{artifact_stem, artifact_stems};
