@@ -1,2 +1,64 @@
-//! stub
-fn main() {}
+//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench`.
+//!
+//! Nothing here links the program under test: it is built and then driven from outside, as its users drive it.
+
+mod bench;
+mod demo;
+mod layers;
+mod plugins;
+mod process;
+mod test;
+mod wasm_toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build every component into target/plugins and target/guests
+    Plugins,
+    /// Formatting, lints, layers, unit tests, and end-to-end tests against real servers
+    Test(test::Options),
+    /// Check that the host's modules depend one way
+    CheckLayers,
+    /// Back up a sample ERP, verify, restore, compare, and open a set with openssl, tar and mariadb only
+    Demo(demo::Options),
+    /// Measure against the rivals
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let root = cofre_tests::cofre::root();
+    match command {
+        Command::Plugins => {
+            for file in plugins::build(&root)? {
+                println!("{}", file.display());
+            }
+            Ok(())
+        }
+        Command::Test(options) => test::run(&root, &options),
+        Command::CheckLayers => layers::check(&root.join("host/src")),
+        Command::Demo(options) => demo::run(&root, &options),
+        Command::Bench(options) => bench::run(&root, &options),
+    }
+}

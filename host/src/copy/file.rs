@@ -24,7 +24,7 @@ const WINDOW: u64 = 16 << 20;
 /// How often a session may be lost or its object found wrong before the copy is given up.
 const RESTARTS: u32 = 3;
 /// Longest a call may take that moves no body.
-const SMALL_CALL: Duration = Duration::from_secs(120);
+pub(super) const SMALL_CALL: Duration = Duration::from_secs(120);
 
 /// Size and digests that the finished object must have.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 mod file;
 mod session;
 mod set;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{CopyContext, CopyJob, Expected, copy_file, is_there, small};
+use super::file::{CopyContext, CopyJob, Expected, SMALL_CALL, copy_file, is_there, small};
 use super::session::Session;
 use super::{CopyError, RetryPolicy, UploadJournal};
 use crate::ports::{Destination, DestinationError, DestinationErrorKind, Limits, Meter};
@@ -278,7 +278,7 @@ impl LaneWork {
                     self.failure = Some(CopyError::Cancelled);
                     return None;
                 }
-                probed = tokio::time::timeout(self.lane.policy.call, self.lane.destination.probe()) => probed,
+                probed = tokio::time::timeout(self.lane.policy.call.min(SMALL_CALL), self.lane.destination.probe()) => probed,
             };
             let error = match probed {
                 Ok(Ok(limits)) => return Some(limits),

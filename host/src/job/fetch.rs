@@ -135,7 +135,7 @@ pub async fn open_set(destination: &dyn Destination, set: SetName, passphrase: &
 ///
 /// # Errors
 /// When the destination fails or the file is larger than any that cofre writes.
-pub async fn read_small(destination: &dyn Destination, key: &str) -> Result<Vec<u8>, FetchError> {
+pub(super) async fn read_small(destination: &dyn Destination, key: &str) -> Result<Vec<u8>, FetchError> {
     let store = Arc::new(Mutex::new(Vec::new()));
     let sink = MemorySink { store: Arc::clone(&store) };
     let read = destination.read(key, 0, None, Box::pin(sink)).await;
@@ -169,7 +169,7 @@ impl AsyncWrite for MemorySink {
 
 /// An artifact whose size and digests are those of a sealed manifest. The file vanishes with it.
 #[derive(Debug)]
-pub struct VerifiedArtifact {
+pub(super) struct VerifiedArtifact {
     file: File,
     record: ArtifactRecord,
     kdf: Kdf,
@@ -178,7 +178,7 @@ pub struct VerifiedArtifact {
 
 impl VerifiedArtifact {
     /// What the manifest says of it.
-    pub fn record(&self) -> &ArtifactRecord {
+    pub(super) fn record(&self) -> &ArtifactRecord {
         &self.record
     }
 
@@ -186,7 +186,7 @@ impl VerifiedArtifact {
     ///
     /// # Errors
     /// When the content is not what a sealed artifact must be.
-    pub fn open(self, passphrase: &Passphrase, threads: usize) -> Result<Decoder, PipelineError> {
+    pub(super) fn open(self, passphrase: &Passphrase, threads: usize) -> Result<Decoder, PipelineError> {
         Decoder::open(self.file, passphrase, self.kdf, self.compression, threads)
     }
 }
@@ -195,7 +195,7 @@ impl VerifiedArtifact {
 ///
 /// # Errors
 /// When the manifest names a method that this cofre does not know.
-pub fn methods(manifest: &Manifest) -> Result<(Kdf, Compression), String> {
+pub(super) fn methods(manifest: &Manifest) -> Result<(Kdf, Compression), String> {
     let kdf = match (manifest.encryption.kdf.as_str(), manifest.encryption.iterations) {
         ("pbkdf2", Some(iterations)) => Kdf::Pbkdf2 { iterations },
         ("legacy", None) => Kdf::Legacy,
@@ -212,7 +212,7 @@ pub fn methods(manifest: &Manifest) -> Result<(Kdf, Compression), String> {
 
 /// One download: which artifact of which set, to which scratch directory.
 #[derive(Debug, Clone, Copy)]
-pub struct Download<'a> {
+pub(super) struct Download<'a> {
     /// The set, proven.
     pub set: &'a SealedManifest,
     /// One of its artifacts.
@@ -225,7 +225,7 @@ pub struct Download<'a> {
 ///
 /// # Errors
 /// When it cannot be had whole, or is not what the manifest says.
-pub async fn fetch_artifact(destination: &dyn Destination, download: Download<'_>, cancel: &CancellationToken) -> Result<VerifiedArtifact, FetchError> {
+pub(super) async fn fetch_artifact(destination: &dyn Destination, download: Download<'_>, cancel: &CancellationToken) -> Result<VerifiedArtifact, FetchError> {
     let manifest = download.set.manifest();
     let record = download.record;
     let scratch = |source| FetchError::Scratch { key: record.key.clone(), source };

@@ -17,5 +17,6 @@ pub use fetch::{FetchError, open_set};
 pub use inspect::{ListedSet, list_at, rebuild, sets_at, show};
 pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{Resumed, resume};
+pub use produce::ProduceError;
 pub use run::{RunReport, run};
 pub use verify::{VerifiedCopy, VerifyRequest, verify};

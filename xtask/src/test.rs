@@ -1,0 +1,184 @@
+//! `cargo xtask test`: everything that must hold before a change is taken, each step timed, all of them in one table at the end.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+use cofre_tests::packages;
+
+use crate::process::{cargo, timed};
+
+/// What tests and demo need from Debian besides a Rust toolchain.
+pub(crate) const PACKAGES: [&str; 10] =
+    ["mariadb-server", "mariadb-client", "openssl", "tar", "gzip", "zstd", "acl", "attr", "python3-venv", "build-essential"];
+
+/// What of it to run.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only these parts
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// A part of the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Formatting of all workspaces
+    Fmt,
+    /// Lints, warnings denied
+    Clippy,
+    /// The order of the host's modules
+    Layers,
+    /// Licences and bans, where cargo-deny is installed
+    Deny,
+    /// Unit and documentation tests
+    Unit,
+    /// End-to-end tests against real servers
+    E2e,
+}
+
+enum Outcome {
+    Passed,
+    Skipped(&'static str),
+}
+
+/// Runs the parts; goes on after a failure so that one run shows all of them.
+///
+/// # Errors
+/// When a part failed.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
+    let mut table: Vec<(String, Duration, String)> = Vec::new();
+    for (part, name, step) in STEPS {
+        if !options.only.is_empty() && !options.only.contains(&part) {
+            continue;
+        }
+        println!("\n── {name} ──");
+        let started = Instant::now();
+        let said = match step(root) {
+            Ok(Outcome::Passed) => "passed".to_owned(),
+            Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
+            Err(error) => format!("FAILED: {error:#}"),
+        };
+        println!("── {name}: {said} ({:.1} s) ──", started.elapsed().as_secs_f64());
+        table.push((name.to_owned(), started.elapsed(), said));
+    }
+    println!("\n{:<28} {:>8}  result", "step", "seconds");
+    for (name, time, said) in &table {
+        println!("{name:<28} {:>8.1}  {}", time.as_secs_f64(), said.lines().next().unwrap_or_default());
+    }
+    let failed = table.iter().filter(|(_, _, said)| said.starts_with("FAILED")).count();
+    if failed > 0 {
+        bail!("{failed} of {} steps failed", table.len());
+    }
+    println!("all {} steps are good", table.len());
+    Ok(())
+}
+
+type Step = fn(&Path) -> Result<Outcome>;
+
+const STEPS: [(Part, &str, Step); 10] = [
+    (Part::Fmt, "formatting", formatting),
+    (Part::Layers, "layers", layers),
+    (Part::Deny, "licences and bans", deny),
+    (Part::E2e, "Debian packages", debian),
+    (Part::Unit, "components", components),
+    (Part::Clippy, "lints", lints),
+    (Part::Clippy, "lints of the plug-ins", plugin_lints),
+    (Part::Unit, "unit tests", unit),
+    (Part::Unit, "documentation and plug-ins", documentation),
+    (Part::E2e, "end-to-end tests", end_to_end),
+];
+
+fn formatting(root: &Path) -> Result<Outcome> {
+    timed(cargo(root).args(["fmt", "--all", "--check"]))?;
+    passed(cargo(root).args(["fmt", "--all", "--check", "--manifest-path", "plugins/Cargo.toml"]))
+}
+
+fn layers(root: &Path) -> Result<Outcome> {
+    crate::layers::check(&root.join("host/src"))?;
+    Ok(Outcome::Passed)
+}
+
+fn deny(root: &Path) -> Result<Outcome> {
+    if !installed(root, "deny") {
+        return Ok(Outcome::Skipped("cargo-deny is not installed"));
+    }
+    passed(cargo(root).args(["deny", "check", "licenses", "bans", "sources"]))
+}
+
+fn debian(_root: &Path) -> Result<Outcome> {
+    packages::ensure(&PACKAGES)?;
+    Ok(Outcome::Passed)
+}
+
+fn components(root: &Path) -> Result<Outcome> {
+    crate::plugins::build(root)?;
+    Ok(Outcome::Passed)
+}
+
+fn lints(root: &Path) -> Result<Outcome> {
+    passed(cargo(root).args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+fn plugin_lints(root: &Path) -> Result<Outcome> {
+    passed(plugin_command(root, "clippy").args(["--all-targets", "--", "-D", "warnings"]))
+}
+
+fn unit(root: &Path) -> Result<Outcome> {
+    packages::ensure(&PACKAGES)?;
+    passed(tests(root).args(["--exclude", "cofre-tests"]))
+}
+
+fn documentation(root: &Path) -> Result<Outcome> {
+    timed(cargo(root).args(["test", "--release", "--workspace", "--doc", "--quiet"]))?;
+    passed(&mut plugin_command(root, "test"))
+}
+
+fn end_to_end(root: &Path) -> Result<Outcome> {
+    crate::process::build(root)?;
+    let mut command = if installed(root, "nextest") { nextest(root) } else { plain(root) };
+    passed(command.args(["--package", "cofre-tests"]))
+}
+
+/// The plug-ins' own tests run natively, where a debugger and a fake server reach them.
+fn plugin_command(root: &Path, verb: &str) -> Command {
+    let mut command = cargo(root);
+    command.args([verb, "--manifest-path", "plugins/Cargo.toml", "--target-dir", "target/plugins-native"]);
+    for entry in std::fs::read_dir(root.join("plugins")).into_iter().flatten().flatten() {
+        if entry.path().join("Cargo.toml").exists() {
+            command.arg("--package").arg(format!("cofre-plugin-{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    command
+}
+
+fn tests(root: &Path) -> Command {
+    let mut command = if installed(root, "nextest") { nextest(root) } else { plain(root) };
+    command.arg("--workspace");
+    command
+}
+
+fn nextest(root: &Path) -> Command {
+    let mut command = cargo(root);
+    command.args(["nextest", "run", "--release", "--no-fail-fast"]);
+    command
+}
+
+/// One test at a time where they start servers: cargo's own runner knows no groups.
+fn plain(root: &Path) -> Command {
+    let mut command = cargo(root);
+    command.args(["test", "--release", "--no-fail-fast", "--lib", "--bins", "--tests"]).env("RUST_TEST_THREADS", "2");
+    command
+}
+
+fn passed(command: &mut Command) -> Result<Outcome> {
+    timed(command)?;
+    Ok(Outcome::Passed)
+}
+
+fn installed(root: &Path, subcommand: &str) -> bool {
+    let output = cargo(root).args([subcommand, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    output.is_ok_and(|status| status.success())
+}
