@@ -92,7 +92,9 @@ impl Installation {
     /// When it cannot be made.
     pub fn local(&self, name: &str) -> Result<String> {
         std::fs::create_dir_all(self.path(name))?;
-        Ok(format!("[[destination]]\nname = \"{name}\"\nplugin = \"local\"\ngrants = {{ directory = \"@DIR@/{name}\" }}\nretry = {{ first_pause = \"20ms\", attempts = 3 }}\n"))
+        Ok(format!(
+            "[[destination]]\nname = \"{name}\"\nplugin = \"local\"\ngrants = {{ directory = \"@DIR@/{name}\" }}\nretry = {{ first_pause = \"20ms\", attempts = 3 }}\n"
+        ))
     }
 
     /// A command line, not yet run.

@@ -1,6 +1,7 @@
 //! Judges: whether two schemas, or two trees of files, are the same.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -37,12 +38,24 @@ pub fn checksums(server: &MariaDb, schema: &str) -> Result<BTreeMap<String, Stri
 pub fn objects(server: &MariaDb, schema: &str) -> Result<String> {
     let queries = [
         format!("SELECT TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA='{schema}' ORDER BY 1"),
-        format!("SELECT TRIGGER_NAME, ACTION_STATEMENT, SQL_MODE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA='{schema}' ORDER BY 1"),
-        format!("SELECT ROUTINE_NAME, ROUTINE_DEFINITION, SQL_MODE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA='{schema}' ORDER BY 1"),
-        format!("SELECT EVENT_NAME, EVENT_DEFINITION, INTERVAL_VALUE, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA='{schema}' ORDER BY 1"),
-        format!("SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='{schema}' ORDER BY 1, ORDINAL_POSITION"),
-        format!("SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SEQ_IN_INDEX, INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA='{schema}' ORDER BY 1,2,4"),
-        format!("SELECT CONSTRAINT_NAME, TABLE_NAME, REFERENCED_TABLE_NAME, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA='{schema}' ORDER BY 1,2"),
+        format!(
+            "SELECT TRIGGER_NAME, ACTION_STATEMENT, SQL_MODE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA='{schema}' ORDER BY 1"
+        ),
+        format!(
+            "SELECT ROUTINE_NAME, ROUTINE_DEFINITION, SQL_MODE, DEFINER FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA='{schema}' ORDER BY 1"
+        ),
+        format!(
+            "SELECT EVENT_NAME, EVENT_DEFINITION, INTERVAL_VALUE, STATUS FROM information_schema.EVENTS WHERE EVENT_SCHEMA='{schema}' ORDER BY 1"
+        ),
+        format!(
+            "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA='{schema}' ORDER BY 1, ORDINAL_POSITION"
+        ),
+        format!(
+            "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME, SEQ_IN_INDEX, INDEX_TYPE FROM information_schema.STATISTICS WHERE TABLE_SCHEMA='{schema}' ORDER BY 1,2,4"
+        ),
+        format!(
+            "SELECT CONSTRAINT_NAME, TABLE_NAME, REFERENCED_TABLE_NAME, DELETE_RULE FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA='{schema}' ORDER BY 1,2"
+        ),
     ];
     let mut all = String::new();
     for query in queries {
@@ -81,26 +94,30 @@ pub fn inventory(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
         let path = root.join(&relative);
         let status = path.symlink_metadata()?;
         let kind = status.file_type();
-        let mut facts = format!("mode {:o} owner {}:{} mtime {}.{:09}", status.mode(), status.uid(), status.gid(), status.mtime(), status.mtime_nsec());
+        let mut facts =
+            format!("mode {:o} owner {}:{} mtime {}.{:09}", status.mode(), status.uid(), status.gid(), status.mtime(), status.mtime_nsec());
         if kind.is_dir() {
             for entry in path.read_dir()? {
                 waiting.push(relative.join(entry?.file_name()));
             }
         } else if kind.is_symlink() {
-            facts.push_str(&format!(" to {}", hex::encode(path.read_link()?.as_os_str().as_bytes())));
+            write!(facts, " to {}", hex::encode(path.read_link()?.as_os_str().as_bytes()))?;
         } else if kind.is_file() {
             let holes = if status.blocks() * 512 < status.len() { "sparse" } else { "dense" };
-            facts.push_str(&format!(" size {} {holes} sha256 {}", status.len(), hex::encode(Sha256::digest(std::fs::read(&path)?))));
+            write!(facts, " size {} {holes} sha256 {}", status.len(), hex::encode(Sha256::digest(std::fs::read(&path)?)))?;
         } else {
-            facts.push_str(&format!(" device {}", status.rdev()));
+            write!(facts, " device {}", status.rdev())?;
         }
         if !kind.is_symlink() {
             for name in xattr::list(&path)? {
-                facts.push_str(&format!(" xattr {}={}", name.to_string_lossy(), hex::encode(xattr::get(&path, &name)?.unwrap_or_default())));
+                write!(facts, " xattr {}={}", name.to_string_lossy(), hex::encode(xattr::get(&path, &name)?.unwrap_or_default()))?;
             }
         }
         if !kind.is_dir() && status.nlink() > 1 {
-            links.entry((status.dev(), status.ino())).and_modify(|first| *first = relative.clone().min(first.clone())).or_insert_with(|| relative.clone());
+            links
+                .entry((status.dev(), status.ino()))
+                .and_modify(|first| *first = relative.clone().min(first.clone()))
+                .or_insert_with(|| relative.clone());
         }
         found.insert(relative, facts);
     }
@@ -108,7 +125,7 @@ pub fn inventory(root: &Path) -> Result<BTreeMap<PathBuf, String>> {
         for (path, facts) in &mut found {
             let status = root.join(path).symlink_metadata()?;
             if (status.dev(), status.ino()) == (device, inode) {
-                facts.push_str(&format!(" same file as {}", hex::encode(first.as_os_str().as_bytes())));
+                write!(facts, " same file as {}", hex::encode(first.as_os_str().as_bytes()))?;
             }
         }
     }

@@ -5,5 +5,7 @@
 pub mod cofre;
 pub mod compare;
 pub mod packages;
+pub mod proxy;
+pub mod realistic;
 pub mod sample;
 pub mod servers;

@@ -19,8 +19,11 @@ pub fn ensure(packages: &[&str]) -> Result<()> {
     }
     eprintln!("installing Debian packages: {missing:?}");
     ensure!(rustix::process::geteuid().is_root(), "these Debian packages are missing: {missing:?}; install them, or run as root");
-    for arguments in [vec!["update", "-qq"], [vec!["install", "-y", "-qq", "--no-install-recommends"], missing.into_iter().copied().collect()].concat()] {
-        let output = Command::new("apt-get").args(&arguments).env("DEBIAN_FRONTEND", "noninteractive").output().context("cannot run apt-get")?;
+    for arguments in
+        [vec!["update", "-qq"], [vec!["install", "-y", "-qq", "--no-install-recommends"], missing.into_iter().copied().collect()].concat()]
+    {
+        let output =
+            Command::new("apt-get").args(&arguments).env("DEBIAN_FRONTEND", "noninteractive").output().context("cannot run apt-get")?;
         ensure!(output.status.success(), "apt-get {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())

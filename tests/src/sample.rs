@@ -43,7 +43,9 @@ ANALYZE TABLE clientes, pedidos, itens, notas;",
 /// # Errors
 /// When the server refuses.
 pub fn features(server: &MariaDb, schema: &str) -> Result<()> {
-    server.sql(&format!("CREATE DATABASE `{schema}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; USE `{schema}`;\n{FEATURES}")).map(drop)
+    server
+        .sql(&format!("CREATE DATABASE `{schema}` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci; USE `{schema}`;\n{FEATURES}"))
+        .map(drop)
 }
 
 /// A generator of bytes that the same seed repeats (splitmix64).
@@ -56,7 +58,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -66,7 +68,7 @@ impl Random {
 
     /// Bytes that no one can compress.
     pub fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| self.draw().to_le_bytes()).collect();
         bytes.truncate(length);
         bytes
     }
@@ -74,15 +76,37 @@ impl Random {
     /// Text as logs and sources are: words of a small vocabulary.
     pub fn text(&mut self, length: usize) -> Vec<u8> {
         const WORDS: [&str; 24] = [
-            "INFO", "pedido", "cliente", "2024-03-15", "fn", "let", "return", "valor", "erro", "timeout", "GET", "/api/v1/notas", "200", "empresa",
-            "if", "else", "(", ")", "{", "}", "=", "produto", "São", "Paulo",
+            "INFO",
+            "pedido",
+            "cliente",
+            "2024-03-15",
+            "fn",
+            "let",
+            "return",
+            "valor",
+            "erro",
+            "timeout",
+            "GET",
+            "/api/v1/notas",
+            "200",
+            "empresa",
+            "if",
+            "else",
+            "(",
+            ")",
+            "{",
+            "}",
+            "=",
+            "produto",
+            "São",
+            "Paulo",
         ];
         let mut text = String::with_capacity(length + 40);
         while text.len() < length {
-            let number = self.next();
+            let number = self.draw();
             text.push_str(WORDS[usize::try_from(number % 24).unwrap_or(0)]);
             if number & 0x700 == 0 {
-                text.push_str(&format!("{:x}", number >> 40));
+                text.push_str(hex::encode((number >> 40).to_be_bytes()).trim_start_matches('0'));
             }
             text.push(if number & 0xf000 == 0 { '\n' } else { ' ' });
         }
@@ -121,11 +145,14 @@ pub fn tree(root: &Path, seed: u64) -> Result<()> {
     fs::set_permissions(root.join("a/texto.conf"), fs::Permissions::from_mode(0o4750))?;
     fs::set_permissions(root.join("vazio"), fs::Permissions::from_mode(0o1777))?;
     if rustix::process::geteuid().is_root() {
-        rustix::fs::mknodat(CWD, root.join("nulo"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), rustix::fs::makedev(1, 3)).context("making a device")?;
+        rustix::fs::mknodat(CWD, root.join("nulo"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), rustix::fs::makedev(1, 3))
+            .context("making a device")?;
         std::os::unix::fs::chown(root.join("a/b/binario"), Some(1_234), Some(5_678))?;
         std::os::unix::fs::lchown(root.join("a/simbolico"), Some(4_000_000), Some(4_000_000))?;
     }
-    for (path, seconds, nanoseconds) in [("a/texto.conf", 1_600_000_000, 123_456_789), ("a/b/c/vazio", -86_400, 500_000_000), ("a/b", 1_500_000_000, 1)] {
+    for (path, seconds, nanoseconds) in
+        [("a/texto.conf", 1_600_000_000, 123_456_789), ("a/b/c/vazio", -86_400, 500_000_000), ("a/b", 1_500_000_000, 1)]
+    {
         let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
         rustix::fs::utimensat(CWD, root.join(path), &Timestamps { last_access: time, last_modification: time }, AtFlags::empty())?;
     }
@@ -145,7 +172,7 @@ pub fn mixed(root: &Path, bytes: u64, seed: u64) -> Result<()> {
         let size = match number % 20 {
             0 => 16 << 20,
             1..=4 => 1 << 20,
-            _ => usize::try_from(2_000 + random.next() % 60_000).unwrap_or(2_000),
+            _ => usize::try_from(2_000 + random.draw() % 60_000).unwrap_or(2_000),
         };
         let content = if number % 20 == 2 || number % 60 == 0 { random.bytes(size) } else { random.text(size) };
         fs::write(folder.join(format!("f{number:06}")), &content)?;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::packages;
 
 /// How long a server may take to answer.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// A port that was free a moment ago.
 ///
@@ -70,16 +70,31 @@ impl MariaDb {
         ensure!(output.status.success(), "mariadb-install-db failed: {}", String::from_utf8_lossy(&output.stderr));
         let port = free_port()?;
         let socket = directory.path().join("s.sock");
+        // A server that starts removes the temporary tables of every other one that shares its directory.
+        let temporary = directory.path().join("tmp");
+        std::fs::create_dir(&temporary)?;
         let process = Command::new("mariadbd")
             .arg("--no-defaults")
             .args(&user)
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", socket.display()))
             .arg(format!("--pid-file={}", directory.path().join("pid").display()))
+            .arg(format!("--tmpdir={}", temporary.display()))
             .arg(format!("--port={port}"))
             .arg(format!("--log-error={}", log.display()))
-            .args(["--bind-address=127.0.0.1", "--character-set-server=utf8mb4", "--collation-server=utf8mb4_unicode_ci", "--event-scheduler=ON"])
-            .args(["--log-bin", "--server-id=1", "--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M", "--innodb-flush-log-at-trx-commit=2"])
+            .args([
+                "--bind-address=127.0.0.1",
+                "--character-set-server=utf8mb4",
+                "--collation-server=utf8mb4_unicode_ci",
+                "--event-scheduler=ON",
+            ])
+            .args([
+                "--log-bin",
+                "--server-id=1",
+                "--innodb-buffer-pool-size=512M",
+                "--innodb-log-file-size=256M",
+                "--innodb-flush-log-at-trx-commit=2",
+            ])
             .args(["--max-allowed-packet=256M", "--secure-file-priv="])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -87,7 +102,16 @@ impl MariaDb {
             .spawn()
             .context("cannot start mariadbd")?;
         let server = Self { directory, port, _process: Owned(process) };
-        wait_until("MariaDB", &log, || server.client().arg("-e").arg("SELECT 1").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success()))?;
+        wait_until("MariaDB", &log, || {
+            server
+                .client()
+                .arg("-e")
+                .arg("SELECT 1")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        })?;
         Ok(server)
     }
 
@@ -104,7 +128,9 @@ impl MariaDb {
     /// The plain client, as root over the socket.
     pub fn client(&self) -> Command {
         let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot", "-N", "-B"]).arg(format!("--socket={}", self.socket().display()));
+        command
+            .args(["--no-defaults", "--default-character-set=utf8mb4", "-uroot", "-N", "-B"])
+            .arg(format!("--socket={}", self.socket().display()));
         command
     }
 
@@ -156,7 +182,16 @@ impl SeaweedFs {
         let log = directory.path().join("log");
         let ports = weed_ports()?;
         let process = Command::new(weed)
-            .args(["-logtostderr=true", "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-filer", "-s3"])
+            .args([
+                "-logtostderr=true",
+                "server",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                "-volume.max=100",
+                "-master.volumeSizeLimitMB=64",
+                "-filer",
+                "-s3",
+            ])
             .args(["-s3.port.iceberg=0", "-s3.port.lance=0"])
             .arg(format!("-dir={}", data.display()))
             .arg(format!("-master.port={}", ports[0]))

@@ -59,10 +59,17 @@ fn plain_openssl_tar_and_mariadb_open_every_kind_of_set() -> Result<()> {
         let out = cofre.path("out");
         std::fs::create_dir(&out)?;
         let pass = cofre.path("passphrase").display().to_string();
-        let open = |artifact: &str, options: &str| format!("openssl enc -d -aes-256-cbc {openssl} -md sha256 -pass file:{pass} -in '{artifact}' | tar {options} {tar} -");
+        let open = |artifact: &str, options: &str| {
+            format!("openssl enc -d -aes-256-cbc {openssl} -md sha256 -pass file:{pass} -in '{artifact}' | tar {options} {tar} -")
+        };
         let schema = open(&set.join(format!("sql/emp1.sql.tar.{extension}.enc")).display().to_string(), "");
-        let name = std::fs::read_dir(set.join("config"))?.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned()).find(|name| name.contains("files")).unwrap_or_default();
-        let directory = open(&set.join("config").join(name).display().to_string(), "--numeric-owner --xattrs --xattrs-include='*' --acls -p");
+        let name = std::fs::read_dir(set.join("config"))?
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .find(|name| name.contains("files"))
+            .unwrap_or_default();
+        let directory =
+            open(&set.join("config").join(name).display().to_string(), "--numeric-owner --xattrs --xattrs-include='*' --acls -p");
         let script = format!("set -eo pipefail; {schema}; {directory}");
         ensure!(Command::new("bash").args(["-c", &script]).current_dir(&out).status()?.success(), "{script}");
         let target = format!("plain{index}");
@@ -101,7 +108,7 @@ fn a_directory_comes_back_with_everything_it_had() -> Result<()> {
 fn a_snapshot_is_consistent_while_others_write() -> Result<()> {
     let server = MariaDb::start()?;
     server.sql(
-        "CREATE DATABASE a; CREATE DATABASE b; CREATE TABLE a.contas (id INT PRIMARY KEY, v BIGINT); CREATE TABLE b.contas LIKE a.contas;
+        "CREATE DATABASE a; CREATE DATABASE b; USE a; CREATE TABLE a.contas (id INT PRIMARY KEY, v BIGINT); CREATE TABLE b.contas LIKE a.contas;
          INSERT INTO a.contas SELECT seq, 1000 FROM seq_1_to_2000; INSERT INTO b.contas SELECT seq, 1000 FROM seq_1_to_2000;",
     )?;
     let mut writers: Vec<_> = (0..2)
@@ -124,7 +131,10 @@ fn a_snapshot_is_consistent_while_others_write() -> Result<()> {
     for schema in ["a", "b"] {
         cofre.run(0, &["restore", "latest", "--schema", schema, "--into", &format!("r{schema}"), "--database", "main"])?;
     }
-    ensure!(server.sql("SELECT (SELECT SUM(v) FROM ra.contas) + (SELECT SUM(v) FROM rb.contas)")? == "4000000", "the two schemas are of different moments");
+    ensure!(
+        server.sql("SELECT (SELECT SUM(v) FROM ra.contas) + (SELECT SUM(v) FROM rb.contas)")? == "4000000",
+        "the two schemas are of different moments"
+    );
     ensure!(server.sql("SELECT SUM(v) <> 2000000 FROM ra.contas")? == "1", "the writers wrote nothing: the test proves nothing");
     Ok(())
 }

@@ -149,7 +149,8 @@ fn mentions(code: &str, library: &str) -> bool {
     code.match_indices(library).any(|(at, _)| {
         let before = code[..at].chars().next_back().unwrap_or(' ');
         let after = &code[at + library.len()..];
-        !(before.is_alphanumeric() || before == '_' || before == '"') && (after.starts_with("::") || (code[..at].ends_with("use ") && after.starts_with(';')))
+        !(before.is_alphanumeric() || before == '_' || before == '"')
+            && (after.starts_with("::") || (code[..at].ends_with("use ") && after.starts_with(';')))
     })
 }
 

@@ -1,7 +1,7 @@
-//! Running other programs: a failure names the command line, and a shell pipe fails where any of its parts does.
+//! Running cargo and other programs, where a failure names the command line; and sizes as people write and read them.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,13 +10,6 @@ use anyhow::{Context, Result, ensure};
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root);
-    command
-}
-
-/// A shell line in which a pipe fails where any of its parts does. Paths go in as `"$1"`, `"$2"` …, never by formatting.
-pub(crate) fn shell(line: &str, arguments: &[&Path]) -> Command {
-    let mut command = Command::new("bash");
-    command.args(["-c", &format!("set -euo pipefail; {line}"), "bash"]).args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -82,11 +75,5 @@ mod tests {
         for nonsense in ["", "MB", "5 parsecs", "-1MB", "NaN", "1e300GB"] {
             assert!(parse_size(nonsense).is_err(), "{nonsense}");
         }
-    }
-
-    #[test]
-    fn a_pipe_fails_where_its_first_part_does() {
-        assert!(timed(&mut shell("false | cat", &[])).is_err());
-        assert!(timed(&mut shell("test \"$1\" = '/a b'", &[Path::new("/a b")])).is_ok());
     }
 }

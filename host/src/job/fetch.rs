@@ -238,7 +238,14 @@ pub(super) async fn fetch_artifact(destination: &dyn Destination, download: Down
     let stored = writer.await.map_err(|_| FetchError::Cancelled)?;
     // The writer's own failure is the cause where both ends report one.
     let (file, found) = stored.map_err(scratch)?;
-    transferred?;
+    if let Err(error) = transferred {
+        // A file that was cut looks like a transfer that failed: its size tells them apart.
+        let stored = destination.stat(&set_key(manifest.set, &record.key)).await.map(|object| object.size);
+        return Err(match stored {
+            Ok(size) if size != record.size => damaged(format!("it has {size} bytes instead of {}", record.size)),
+            _ => error,
+        });
+    }
     if found.size != record.size {
         return Err(damaged(format!("it has {} bytes instead of {}", found.size, record.size)));
     }

@@ -2,6 +2,7 @@
 
 mod fake;
 mod one_file;
+mod whole_set;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -255,7 +255,7 @@ async fn an_artifact_that_its_source_gives_up_leaves_nothing() {
     let (job, sender) = bench.job(None, false);
     let copy = bench.run(job);
     let abort = async {
-        bench.fake.wait_for_call(9).await;
+        bench.fake.wait_for_call(7).await;
         drop(writer);
         drop(sender);
     };
@@ -345,7 +345,7 @@ fn fault() -> impl Strategy<Value = (Verb, Fault)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     /// A failing case is printed and kept by proptest. Restarts of the host are part of it: the copy is called up to three times.
     #[test]
