@@ -8,13 +8,13 @@
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod copy;
 pub mod hooks;
 pub mod job;
-pub mod text;
-pub mod copy;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;
 pub mod set;
 pub mod source;
 pub mod spool;
+pub mod text;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use crate::wasm_toolchain::Toolchain;
 
 /// Builds all plug-ins and guests of the repository at `root`, release, and returns the finished files.
-pub fn build(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn build(root: &Path) -> Result<Vec<PathBuf>> {
     let root = &fs::canonicalize(root).with_context(|| format!("cannot find the repository at {}", root.display()))?;
     let target = root.join("target");
     let toolchain = Toolchain::find_or_prepare(&target.join("wasm-toolchain"))?;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The target of every component.
-pub const TARGET: &str = "wasm32-wasip2";
+pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// Vector instructions, which every runtime of components has and SHA-256 gains from.
 const FEATURES: &str = "-Ctarget-feature=+simd128";
@@ -33,7 +33,7 @@ int pthread_detach(void *thread) { return ENOTSUP; }
 
 /// A cargo that builds components, with what it needs to do so.
 #[derive(Debug)]
-pub struct Toolchain {
+pub(crate) struct Toolchain {
     cargo: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
@@ -41,7 +41,7 @@ pub struct Toolchain {
 
 impl Toolchain {
     /// Finds rustup's target, or else prepares Debian's compiler; `tools` is the folder for what the latter adds.
-    pub fn find_or_prepare(tools: &Path) -> Result<Self> {
+    pub(crate) fn find_or_prepare(tools: &Path) -> Result<Self> {
         if rustup_has_target() {
             let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
             let environment = vec![("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", FEATURES.into())];
@@ -56,7 +56,7 @@ impl Toolchain {
     }
 
     /// A cargo command with this toolchain's environment; the caller adds `build` and what to build.
-    pub fn cargo(&self, subcommand: &str) -> Command {
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let mut command = Command::new(&self.cargo);
         // Flags meant for the host's compiler would silently replace the target's own.
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"]

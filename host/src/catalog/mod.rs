@@ -153,7 +153,8 @@ impl Catalog {
     /// # Errors
     /// When the catalogue cannot be written.
     pub fn finish_run(&self, run: i64, outcome: &str, detail: &str) -> Result<(), CatalogError> {
-        self.connection().execute("UPDATE runs SET finished = ?2, outcome = ?3, detail = ?4 WHERE id = ?1", params![run, now(), outcome, detail])?;
+        self.connection()
+            .execute("UPDATE runs SET finished = ?2, outcome = ?3, detail = ?4 WHERE id = ?1", params![run, now(), outcome, detail])?;
         Ok(())
     }
 
@@ -163,7 +164,8 @@ impl Catalog {
     /// When the catalogue cannot be read.
     pub fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, CatalogError> {
         let connection = self.connection();
-        let mut statement = connection.prepare("SELECT verb, set_name, started, finished, outcome, detail FROM runs ORDER BY id DESC LIMIT ?1")?;
+        let mut statement =
+            connection.prepare("SELECT verb, set_name, started, finished, outcome, detail FROM runs ORDER BY id DESC LIMIT ?1")?;
         let rows = statement.query_map([limit], |row| {
             Ok(RunRecord {
                 verb: row.get(0)?,
@@ -249,7 +251,8 @@ impl Catalog {
     /// When the catalogue cannot be read.
     pub fn incomplete(&self, set: SetName) -> Result<Vec<String>, CatalogError> {
         let connection = self.connection();
-        let mut statement = connection.prepare("SELECT destination FROM copies WHERE set_name = ?1 AND complete = 0 ORDER BY destination")?;
+        let mut statement =
+            connection.prepare("SELECT destination FROM copies WHERE set_name = ?1 AND complete = 0 ORDER BY destination")?;
         let rows = statement.query_map([set.to_string()], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -273,7 +276,8 @@ impl Catalog {
             })
         })?;
         let mut sets: Vec<SetRecord> = rows.collect::<Result<_, _>>()?;
-        let mut statement = connection.prepare("SELECT destination, complete, detail, verified FROM copies WHERE set_name = ?1 ORDER BY destination")?;
+        let mut statement =
+            connection.prepare("SELECT destination, complete, detail, verified FROM copies WHERE set_name = ?1 ORDER BY destination")?;
         for set in &mut sets {
             let rows = statement.query_map([&set.name], |row| {
                 Ok(CopyRecord { destination: row.get(0)?, complete: row.get(1)?, detail: row.get(2)?, verified: row.get(3)? })

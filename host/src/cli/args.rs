@@ -207,7 +207,13 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for line in ["cofre restore --table t", "cofre restore --to /a --stdout", "cofre restore --schema a --path /b", "cofre restore --into x --to /a", "cofre"] {
+        for line in [
+            "cofre restore --table t",
+            "cofre restore --to /a --stdout",
+            "cofre restore --schema a --path /b",
+            "cofre restore --into x --to /a",
+            "cofre",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -1,5 +1,6 @@
 //! One function a command: calls the use case, shows the answer, says how it ended.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,7 +79,9 @@ fn write_first_files(global: &Global, renderer: Renderer, force: bool) -> Result
     let locale = Locale::choose(global.locale.as_deref(), None);
     let (config, passphrase) = init::init(&global.config, |passphrase| configuration_template(passphrase, locale), force)?;
     let value = serde_json::json!({ "config": config, "passphrase": passphrase });
-    renderer.result("init", &value, || format!("{}\n{}", init_done(&config, &passphrase, locale), recovery_sheet(&config, &passphrase, locale)));
+    renderer.result("init", &value, || {
+        format!("{}\n{}", init_done(&config, &passphrase, locale), recovery_sheet(&config, &passphrase, locale))
+    });
     Ok(Exit::Done)
 }
 
@@ -102,7 +105,9 @@ async fn inspect(renderer: Renderer, path: &Path) -> Result<Exit, JobError> {
             vec!["sha256".to_owned(), component.sha256().to_owned()],
         ];
         rows.extend(description.network.iter().map(|need| vec!["will talk to".to_owned(), format!("{}  ({})", need.target, need.reason)]));
-        rows.extend(description.secrets.iter().map(|need| vec!["asks for the secret".to_owned(), format!("{}  ({})", need.name, need.summary)]));
+        rows.extend(
+            description.secrets.iter().map(|need| vec!["asks for the secret".to_owned(), format!("{}  ({})", need.name, need.summary)]),
+        );
         rows.push(vec!["needs a directory".to_owned(), description.directory.to_string()]);
         table(&rows)
     });
@@ -129,10 +134,13 @@ impl Session {
             Command::Plugin(PluginCommand::List) => self.plugins().await,
             Command::Plugin(PluginCommand::Inspect { plugin }) => {
                 let configured = self.context.config.destinations.iter().find(|destination| {
-                    destination.settings.name == plugin || destination.settings.plugin.file_stem().is_some_and(|stem| stem == plugin.as_str())
+                    destination.settings.name == plugin
+                        || destination.settings.plugin.file_stem().is_some_and(|stem| stem == plugin.as_str())
                 });
                 let path = configured.map(|destination| destination.settings.plugin.clone());
-                let path = path.ok_or_else(|| JobError::Request(format!("no destination uses a plug-in `{plugin}`; give the path of a file instead")))?;
+                let path = path.ok_or_else(|| {
+                    JobError::Request(format!("no destination uses a plug-in `{plugin}`; give the path of a file instead"))
+                })?;
                 inspect(self.renderer, &path).await
             }
             Command::Catalog(CatalogCommand::Rebuild { from }) => self.rebuild(&from).await,
@@ -143,7 +151,12 @@ impl Session {
     async fn check(self) -> Result<Exit, JobError> {
         let items = job::check(&self.context).await?;
         self.renderer.result("check", &items, || {
-            table(&items.iter().map(|item| vec![if item.ok { "✅" } else { "❌" }.to_owned(), item.subject.clone(), item.detail.clone()]).collect::<Vec<_>>())
+            table(
+                &items
+                    .iter()
+                    .map(|item| vec![if item.ok { "✅" } else { "❌" }.to_owned(), item.subject.clone(), item.detail.clone()])
+                    .collect::<Vec<_>>(),
+            )
         });
         Ok(if items.iter().all(|item| item.ok) { Exit::Done } else { Exit::Failed })
     }
@@ -167,14 +180,20 @@ impl Session {
         if let Some(from) = from {
             let sets = job::sets_at(&self.context, from).await?;
             self.renderer.result("list", &sets, || {
-                table(&sets.iter().map(|set| vec![set.name.to_string(), format_size(set.bytes), set.files.to_string(), complete(set.complete)]).collect::<Vec<_>>())
+                table(
+                    &sets
+                        .iter()
+                        .map(|set| vec![set.name.to_string(), format_size(set.bytes), set.files.to_string(), complete(set.complete)])
+                        .collect::<Vec<_>>(),
+                )
             });
             return Ok(Exit::Done);
         }
         let sets = self.context.catalog.sets()?;
         self.renderer.result("list", &sets, || {
             let row = |set: &crate::catalog::SetRecord| {
-                let copies: Vec<String> = set.copies.iter().map(|copy| format!("{}: {}", copy.destination, complete(copy.complete))).collect();
+                let copies: Vec<String> =
+                    set.copies.iter().map(|copy| format!("{}: {}", copy.destination, complete(copy.complete))).collect();
                 let state = if set.whole { String::new() } else { self.locale.pick("PARCIAL", "PARTIAL").to_owned() };
                 vec![set.name.clone(), format_size(set.plain), format_size(set.stored), set.artifacts.to_string(), copies.join(", "), state]
             };
@@ -188,7 +207,9 @@ impl Session {
         let (destination, manifest) = job::show(&self.context, set, from).await?;
         let value = serde_json::json!({ "destination": destination, "manifest": manifest });
         self.renderer.result("show", &value, || {
-            let row = |artifact: &crate::set::ArtifactRecord| vec![artifact.key.clone(), artifact.name.clone(), format_size(artifact.plain), format_size(artifact.size)];
+            let row = |artifact: &crate::set::ArtifactRecord| {
+                vec![artifact.key.clone(), artifact.name.clone(), format_size(artifact.plain), format_size(artifact.size)]
+            };
             let mut rows: Vec<_> = manifest.artifacts.iter().map(row).collect();
             rows.extend(manifest.missing.iter().map(|missing| vec!["❌ MISSING".to_owned(), missing.name.clone()]));
             format!("{} · {destination} · {}\n{}", manifest.set, manifest.host, table(&rows))
@@ -207,7 +228,13 @@ impl Session {
         let copies = job::verify(&self.context, &request, meter).await;
         drop(progress);
         let copies = copies?;
-        let lines = || copies.iter().map(|copy| verify_summary(&copy.set, &copy.destination, copy.bytes, &copy.problems, self.locale)).collect::<Vec<_>>().join("\n");
+        let lines = || {
+            copies
+                .iter()
+                .map(|copy| verify_summary(&copy.set, &copy.destination, copy.bytes, &copy.problems, self.locale))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
         self.renderer.result("verify", &copies, lines);
         Ok(match (copies.iter().any(|copy| copy.damaged), copies.iter().all(|copy| copy.problems.is_empty())) {
             (true, _) => Exit::Damage,
@@ -225,7 +252,13 @@ impl Session {
         drop(progress);
         let restored = restored?;
         if !to_stdout {
-            let lines = || restored.iter().map(|done| restore_summary(&done.what, &done.place, &done.detail, self.locale)).collect::<Vec<_>>().join("\n");
+            let lines = || {
+                restored
+                    .iter()
+                    .map(|done| restore_summary(&done.what, &done.place, &done.detail, self.locale))
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
             self.renderer.result("restore", &restored, lines);
         }
         Ok(if warnings.snapshot().1 == 0 { Exit::Done } else { Exit::Warnings })
@@ -236,9 +269,17 @@ impl Session {
         self.renderer.result("resume", &resumed, || {
             let line = |set: &job::Resumed| match set.destinations.as_slice() {
                 [] => format!("{}: {}", set.set, self.locale.pick("removido (a execução morreu)", "removed (its run died)")),
-                some => some.iter().map(|copy| format!("{} · {}: {}", set.set, copy.name, copy.error.clone().unwrap_or_else(|| complete(copy.complete)))).collect::<Vec<_>>().join("\n"),
+                some => some
+                    .iter()
+                    .map(|copy| format!("{} · {}: {}", set.set, copy.name, copy.error.clone().unwrap_or_else(|| complete(copy.complete))))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
             };
-            if resumed.is_empty() { self.locale.pick("Nada pendente.", "Nothing is pending.").to_owned() } else { resumed.iter().map(line).collect::<Vec<_>>().join("\n") }
+            if resumed.is_empty() {
+                self.locale.pick("Nada pendente.", "Nothing is pending.").to_owned()
+            } else {
+                resumed.iter().map(line).collect::<Vec<_>>().join("\n")
+            }
         });
         let all = resumed.iter().flat_map(|set| &set.destinations).all(|copy| copy.complete);
         Ok(if all { Exit::Done } else { Exit::Failed })
@@ -246,12 +287,22 @@ impl Session {
 
     fn status(self) -> Result<Exit, JobError> {
         let runs = self.context.catalog.runs(10)?;
-        let value = serde_json::json!({ "active": self.context.spool.is_busy(), "pending": self.context.spool.left_overs()?.len(), "runs": runs });
+        let value =
+            serde_json::json!({ "active": self.context.spool.is_busy(), "pending": self.context.spool.left_overs()?.len(), "runs": runs });
         self.renderer.result("status", &value, || {
-            let mut rows = vec![vec![self.locale.pick("ativo", "active").to_owned(), value["active"].to_string()], vec![self.locale.pick("pendentes", "pending").to_owned(), value["pending"].to_string()]];
+            let mut rows = vec![
+                vec![self.locale.pick("ativo", "active").to_owned(), value["active"].to_string()],
+                vec![self.locale.pick("pendentes", "pending").to_owned(), value["pending"].to_string()],
+            ];
             rows.extend(runs.iter().map(|run| {
                 let outcome = run.outcome.clone().unwrap_or_else(|| "…".to_owned());
-                vec![run.started.clone(), run.verb.clone(), run.set.clone().unwrap_or_default(), outcome, run.detail.clone().unwrap_or_default()]
+                vec![
+                    run.started.clone(),
+                    run.verb.clone(),
+                    run.set.clone().unwrap_or_default(),
+                    outcome,
+                    run.detail.clone().unwrap_or_default(),
+                ]
             }));
             table(&rows)
         });
@@ -264,7 +315,9 @@ impl Session {
         for destination in &self.context.config.destinations {
             let settings = &destination.settings;
             let (name, version, sha256) = match self.context.engine.load(&settings.plugin).await {
-                Ok(component) => (component.description().name.clone(), component.description().version.clone(), component.sha256().to_owned()),
+                Ok(component) => {
+                    (component.description().name.clone(), component.description().version.clone(), component.sha256().to_owned())
+                }
                 Err(error) => (error.to_string(), String::new(), String::new()),
             };
             values.push(serde_json::json!({ "instance": settings.name, "file": settings.plugin, "name": name, "version": version, "sha256": sha256 }));
@@ -280,7 +333,7 @@ impl Session {
         self.renderer.result("catalog", &value, || {
             let mut text = format!("{read} {}", self.locale.pick("conjuntos lidos", "sets read"));
             for problem in &passed {
-                text.push_str(&format!("\n   - {problem}"));
+                let _ = write!(text, "\n   - {problem}");
             }
             text
         });
@@ -374,7 +427,8 @@ mod boundary {
     }
 
     async fn through_plugin(destination: &WasmDestination, file: &Path, size: u64) -> Result<(), crate::ports::DestinationError> {
-        let broken = |error: std::io::Error| crate::ports::DestinationError::fatal(crate::ports::DestinationErrorKind::Other, error.to_string());
+        let broken =
+            |error: std::io::Error| crate::ports::DestinationError::fatal(crate::ports::DestinationErrorKind::Other, error.to_string());
         let mut upload = destination.begin("plugin", Some(size)).await?;
         let mut offset = upload.offset().await?;
         while offset < size {

@@ -26,7 +26,8 @@ pub(super) fn init(config: &Path, template: impl FnOnce(&Path) -> String, force:
     let passphrase = directory.join("passphrase");
     if !passphrase.exists() {
         let text = random_passphrase()?;
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&passphrase).map_err(|error| failed(&passphrase, error))?;
+        let mut file =
+            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&passphrase).map_err(|error| failed(&passphrase, error))?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&passphrase, error))?;
     }
     let partial = config.with_extension("toml.tmp");

@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_in_its_own_table() {
-        let text = "locale = 'x'\n[[destination]]\nname = 'a'\n[[destination]]\nname = 'b'\nplugin = 's3'\n[destination.grants]\nnetwork = []\n";
+        let text =
+            "locale = 'x'\n[[destination]]\nname = 'a'\n[[destination]]\nname = 'b'\nplugin = 's3'\n[destination.grants]\nnetwork = []\n";
         assert_eq!(line_of(text, "destination", 1, "plugin"), Some(6));
         assert_eq!(line_of(text, "destination", 0, "name"), Some(3));
         assert_eq!(line_of(text, "destination", 1, "grants.network"), Some(7));

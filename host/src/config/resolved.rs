@@ -164,8 +164,10 @@ impl Config {
     /// # Errors
     /// With every mistake that was found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |message: String| ConfigError { path: path.to_path_buf(), problems: vec![Problem { line: None, key: String::new(), message }] };
-        let size = std::fs::metadata(path).map_err(|error| unreadable(format!("cannot be read: {error}; make one with: cofre init")))?.len();
+        let unreadable =
+            |message: String| ConfigError { path: path.to_path_buf(), problems: vec![Problem { line: None, key: String::new(), message }] };
+        let size =
+            std::fs::metadata(path).map_err(|error| unreadable(format!("cannot be read: {error}; make one with: cofre init")))?.len();
         if size > CONFIG_MAX {
             return Err(unreadable(format!("has {size} bytes, more than any configuration")));
         }
@@ -193,13 +195,28 @@ impl Config {
         let mysql = raw.mysql.iter().enumerate().filter_map(|(index, source)| mysql(index, source, &mut problems)).collect();
         let directories = directories(&raw.directory, &storage, &mut problems);
         let plugins = raw.plugins.directory.clone().unwrap_or_else(|| PathBuf::from("/usr/lib/cofre/plugins"));
-        let destinations = raw.destination.iter().enumerate().filter_map(|(index, raw)| destination(index, raw, &plugins, &mut problems)).collect();
+        let destinations =
+            raw.destination.iter().enumerate().map(|(index, raw)| destination(index, raw, &plugins, &mut problems)).collect();
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
         if let Some(error) = problems.into_error(path) {
             return Err(error);
         }
         let path = path.to_path_buf();
-        Ok(Self { path, text, locale: raw.locale, storage, kdf, iterations, compression, threads, mysql, directories, destinations, hooks, passphrase: raw.passphrase })
+        Ok(Self {
+            path,
+            text,
+            locale: raw.locale,
+            storage,
+            kdf,
+            iterations,
+            compression,
+            threads,
+            mysql,
+            directories,
+            destinations,
+            hooks,
+            passphrase: raw.passphrase,
+        })
     }
 
     /// Fetches the passphrase.
@@ -232,7 +249,10 @@ fn storage(raw: &RawConfig, problems: &mut Problems<'_>) -> StorageSettings {
 fn kdf(raw: &RawConfig, problems: &mut Problems<'_>) -> (Kdf, u32) {
     let iterations = raw.encryption.iterations.unwrap_or(600_000);
     if iterations < ITERATIONS_MIN {
-        problems.add(("encryption", 0, "iterations"), format!("{iterations} rounds are too few to protect a passphrase; write at least {ITERATIONS_MIN}"));
+        problems.add(
+            ("encryption", 0, "iterations"),
+            format!("{iterations} rounds are too few to protect a passphrase; write at least {ITERATIONS_MIN}"),
+        );
     }
     let kdf = match raw.encryption.kdf.as_deref().unwrap_or("pbkdf2") {
         "pbkdf2" => Kdf::Pbkdf2 { iterations },
@@ -321,12 +341,19 @@ fn directories(raw: &[RawDirectory], storage: &StorageSettings, problems: &mut P
             problems.add(("directory", index, "path"), format!("`{}` is not an absolute path", path.display()));
             continue;
         }
-        if let Some(other) = directories.iter().find(|other| path.starts_with(&other.settings.path) || other.settings.path.starts_with(path)) {
-            let message = format!("`{}` and `{}` overlap: the same files would be backed up twice", path.display(), other.settings.path.display());
+        if let Some(other) =
+            directories.iter().find(|other| path.starts_with(&other.settings.path) || other.settings.path.starts_with(path))
+        {
+            let message =
+                format!("`{}` and `{}` overlap: the same files would be backed up twice", path.display(), other.settings.path.display());
             problems.add(("directory", index, "path"), message);
         }
-        if storage.spool.starts_with(path) && !directory.exclude.iter().any(|pattern| path.join(pattern.trim_matches('/')) == storage.spool) {
-            let message = format!("the spool `{}` lies inside: the backup would contain itself; move storage.spool_dir or exclude it", storage.spool.display());
+        if storage.spool.starts_with(path) && !directory.exclude.iter().any(|pattern| path.join(pattern.trim_matches('/')) == storage.spool)
+        {
+            let message = format!(
+                "the spool `{}` lies inside: the backup would contain itself; move storage.spool_dir or exclude it",
+                storage.spool.display()
+            );
             problems.add(("directory", index, "path"), message);
         }
         let max = directory.max_file_size.as_deref().map(parse_size).transpose();
@@ -344,10 +371,13 @@ fn directories(raw: &[RawDirectory], storage: &StorageSettings, problems: &mut P
     directories
 }
 
-fn destination(index: usize, raw: &RawDestination, plugins: &Path, problems: &mut Problems<'_>) -> Option<DestinationConfig> {
+fn destination(index: usize, raw: &RawDestination, plugins: &Path, problems: &mut Problems<'_>) -> DestinationConfig {
     let place = |key| ("destination", index, key);
     for key in raw.settings.keys().filter(|key| ["password", "secret", "token", "passphrase"].iter().any(|word| key.contains(word))) {
-        problems.add(place("settings"), format!("`{key}` looks like a secret; write it as secrets.{key} = {{ file = \"…\" }} so that it is in no configuration"));
+        problems.add(
+            place("settings"),
+            format!("`{key}` looks like a secret; write it as secrets.{key} = {{ file = \"…\" }} so that it is in no configuration"),
+        );
     }
     let is_path = raw.plugin.contains('/') || Path::new(&raw.plugin).extension().is_some_and(|extension| extension == "wasm");
     let plugin = if is_path { PathBuf::from(&raw.plugin) } else { plugins.join(format!("{}.wasm", raw.plugin)) };
@@ -360,7 +390,11 @@ fn destination(index: usize, raw: &RawDestination, plugins: &Path, problems: &mu
             secrets.insert(name.clone(), SecretString::from(text.as_str()));
         }
     }
-    let patterns = raw.grants.network.iter().filter_map(|text| problems.keep(place("grants"), NetworkPattern::parse(text).map_err(|error| error.to_string())));
+    let patterns = raw
+        .grants
+        .network
+        .iter()
+        .filter_map(|text| problems.keep(place("grants"), NetworkPattern::parse(text).map_err(|error| error.to_string())));
     let network = patterns.collect();
     let settings = DestinationSettings {
         name: raw.name.clone(),
@@ -371,15 +405,18 @@ fn destination(index: usize, raw: &RawDestination, plugins: &Path, problems: &mu
         limits: limits(index, raw, problems),
         ca_file: raw.ca_file.clone(),
     };
-    Some(DestinationConfig { settings, retry: retry(index, raw, problems) })
+    DestinationConfig { settings, retry: retry(index, raw, problems) }
 }
 
 fn limits(index: usize, raw: &RawDestination, problems: &mut Problems<'_>) -> PluginLimits {
     let defaults = PluginLimits::default();
     let place = ("destination", index, "limits");
-    let mut size = |text: &Option<String>, default: u64| text.as_deref().and_then(|text| problems.keep(place, parse_size(text))).unwrap_or(default);
+    let mut size =
+        |text: &Option<String>, default: u64| text.as_deref().and_then(|text| problems.keep(place, parse_size(text))).unwrap_or(default);
     let (memory, log_bytes) = (size(&raw.limits.memory, defaults.memory), size(&raw.limits.log, defaults.log_bytes));
-    let mut time = |text: &Option<String>, default: Duration| text.as_deref().and_then(|text| problems.keep(place, parse_duration(text))).unwrap_or(default);
+    let mut time = |text: &Option<String>, default: Duration| {
+        text.as_deref().and_then(|text| problems.keep(place, parse_duration(text))).unwrap_or(default)
+    };
     PluginLimits {
         memory,
         log_bytes,
@@ -395,7 +432,9 @@ fn limits(index: usize, raw: &RawDestination, problems: &mut Problems<'_>) -> Pl
 fn retry(index: usize, raw: &RawDestination, problems: &mut Problems<'_>) -> RetryPolicy {
     let defaults = RetryPolicy::default();
     let place = ("destination", index, "retry");
-    let mut time = |text: &Option<String>, default: Duration| text.as_deref().and_then(|text| problems.keep(place, parse_duration(text))).unwrap_or(default);
+    let mut time = |text: &Option<String>, default: Duration| {
+        text.as_deref().and_then(|text| problems.keep(place, parse_duration(text))).unwrap_or(default)
+    };
     RetryPolicy {
         first_pause: time(&raw.retry.first_pause, defaults.first_pause),
         longest_pause: time(&raw.retry.longest_pause, defaults.longest_pause),
@@ -436,7 +475,14 @@ fn hook(index: usize, raw: &RawHook, problems: &mut Problems<'_>) -> Option<Hook
         }
     };
     let timeout = problems.keep(("hook", index, "timeout"), raw.timeout.as_deref().map_or(Ok(Duration::from_secs(300)), parse_duration));
-    Some(HookSettings { moment: moment?, command: command?, timeout: timeout?, env: raw.env.clone(), on_failure: on_failure?, only_for: raw.only_for.clone() })
+    Some(HookSettings {
+        moment: moment?,
+        command: command?,
+        timeout: timeout?,
+        env: raw.env.clone(),
+        on_failure: on_failure?,
+        only_for: raw.only_for.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -460,7 +506,9 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_reported_together() {
-        let text = format!("[passphrase]\nenv = \"X\"\n[encryption]\niterations = 1\n[[directory]]\npath = \"etc\"\n{DESTINATION}settings = {{ api_token = \"x\" }}\n");
+        let text = format!(
+            "[passphrase]\nenv = \"X\"\n[encryption]\niterations = 1\n[[directory]]\npath = \"etc\"\n{DESTINATION}settings = {{ api_token = \"x\" }}\n"
+        );
         let error = load(&text).expect_err("wrong");
         assert_eq!(
             error,
@@ -473,7 +521,8 @@ mod tests {
 
     #[test]
     fn a_spool_inside_the_backup_is_refused() {
-        let text = format!("[passphrase]\nenv = \"X\"\n[storage]\nstate_dir = \"/var/lib/cofre\"\n[[directory]]\npath = \"/var\"\n{DESTINATION}");
+        let text =
+            format!("[passphrase]\nenv = \"X\"\n[storage]\nstate_dir = \"/var/lib/cofre\"\n[[directory]]\npath = \"/var\"\n{DESTINATION}");
         assert!(load(&text).expect_err("wrong").contains("the backup would contain itself"));
     }
 

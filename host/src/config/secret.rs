@@ -30,7 +30,8 @@ pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
     } else if let Some(command) = &secret.command {
         from_command(command)?
     } else {
-        let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or("systemd gave no credentials: is LoadCredential= set in the unit?")?;
+        let directory =
+            std::env::var_os("CREDENTIALS_DIRECTORY").ok_or("systemd gave no credentials: is LoadCredential= set in the unit?")?;
         let name = secret.systemd_credential.as_deref().unwrap_or_default();
         if name.contains('/') {
             return Err("the name of a systemd credential has no slash".to_owned());

@@ -226,7 +226,12 @@ fn unknown_session(error: DestinationError) -> DestinationError {
 }
 
 /// The offset to go on from. More than was ever sent cannot be durable: believing it would leave a hole of the right size.
-async fn durable_offset(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress, upload: &mut dyn Upload) -> Result<u64, CopyError> {
+async fn durable_offset(
+    context: &CopyContext<'_>,
+    job: &CopyJob,
+    progress: &mut Progress,
+    upload: &mut dyn Upload,
+) -> Result<u64, CopyError> {
     let offset = small(context, &job.key, upload.offset()).await?;
     let sent = progress.session.as_ref().map_or(0, |session| session.sent);
     if offset > sent && progress.own {
@@ -259,7 +264,9 @@ async fn send(
         let length = match available {
             Available::Part => window,
             Available::Whole(total) if offset == total => break,
-            Available::Whole(total) if offset > total => return Err(lie(job, format!("it says that {offset} bytes are stored of a file of {total}"))),
+            Available::Whole(total) if offset > total => {
+                return Err(lie(job, format!("it says that {offset} bytes are stored of a file of {total}")));
+            }
             Available::Whole(total) => window.min(total - offset),
             Available::Aborted => return Err(CopyError::Aborted { key: job.key.clone() }),
         };
@@ -293,7 +300,11 @@ fn fits(context: &CopyContext<'_>, job: &CopyJob, size: u64) -> Result<(), CopyE
 }
 
 /// One write with both its time-outs: the deadline of the call, and silence.
-async fn write(context: &CopyContext<'_>, job: &mut CopyJob, (upload, offset, length): (&mut dyn Upload, u64, u64)) -> Result<u64, CopyError> {
+async fn write(
+    context: &CopyContext<'_>,
+    job: &mut CopyJob,
+    (upload, offset, length): (&mut dyn Upload, u64, u64),
+) -> Result<u64, CopyError> {
     let body = match job.file.body(offset, length).await {
         Ok(body) => body,
         // The writer may have given up since: its file is gone then, and that is no fault of anybody here.
@@ -336,7 +347,12 @@ async fn finish(
 }
 
 /// Keeps the session, in memory and in the journal, before the bytes up to `sent` go out.
-async fn remember(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress, (upload, sent): (&mut dyn Upload, u64)) -> Result<(), CopyError> {
+async fn remember(
+    context: &CopyContext<'_>,
+    job: &CopyJob,
+    progress: &mut Progress,
+    (upload, sent): (&mut dyn Upload, u64),
+) -> Result<(), CopyError> {
     let token = small(context, &job.key, upload.token()).await?;
     let session = Session { sent, token };
     context.journal.remember(&job.key, &session.to_journal());
@@ -353,7 +369,11 @@ async fn expected(context: &CopyContext<'_>, job: &mut CopyJob) -> Result<Expect
 }
 
 /// One call that moves no body.
-pub(super) async fn small<T>(context: &CopyContext<'_>, key: &str, call: impl Future<Output = Result<T, DestinationError>>) -> Result<T, CopyError> {
+pub(super) async fn small<T>(
+    context: &CopyContext<'_>,
+    key: &str,
+    call: impl Future<Output = Result<T, DestinationError>>,
+) -> Result<T, CopyError> {
     step(context, key, (call, context.policy.call.min(SMALL_CALL))).await
 }
 
@@ -399,7 +419,10 @@ fn matches(object: &Object, expected: &Expected) -> Result<(), String> {
         theirs.is_some_and(|theirs| !theirs.eq_ignore_ascii_case(ours))
     };
     if differs("sha256", &expected.sha256) || differs("md5", &expected.md5) {
-        return Err(format!("the destination reports the checksum {}, which is not that of what was sent", object.checksum.as_deref().unwrap_or("")));
+        return Err(format!(
+            "the destination reports the checksum {}, which is not that of what was sent",
+            object.checksum.as_deref().unwrap_or("")
+        ));
     }
     Ok(())
 }

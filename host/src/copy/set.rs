@@ -92,7 +92,13 @@ impl SetCopies {
             .map(|lane| {
                 let (sender, commands) = mpsc::unbounded_channel();
                 let name = lane.destination.name().to_owned();
-                let work = LaneWork { lane: Arc::new(lane), ledger: Arc::clone(&ledger), cancel: cancel.clone(), failure: None, here: HashSet::new() };
+                let work = LaneWork {
+                    lane: Arc::new(lane),
+                    ledger: Arc::clone(&ledger),
+                    cancel: cancel.clone(),
+                    failure: None,
+                    here: HashSet::new(),
+                };
                 Running { name, commands: sender, work: tokio::spawn(work.run(commands)) }
             })
             .collect();
@@ -301,7 +307,9 @@ impl LaneWork {
     fn hopeless(&self) -> bool {
         use DestinationErrorKind::{AccessDenied, InvalidConfig, OutOfSpace, Plugin};
         match &self.failure {
-            Some(CopyError::Destination { key, source }) => key == "probe" || matches!(source.kind, AccessDenied | InvalidConfig | OutOfSpace | Plugin),
+            Some(CopyError::Destination { key, source }) => {
+                key == "probe" || matches!(source.kind, AccessDenied | InvalidConfig | OutOfSpace | Plugin)
+            }
             Some(CopyError::Cancelled) => true,
             _ => false,
         }
@@ -373,7 +381,14 @@ async fn one(lane: &Lane, limits: Limits, cancel: &CancellationToken, job: CopyJ
 }
 
 fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) -> CopyContext<'a> {
-    CopyContext { destination: lane.destination.as_ref(), limits, policy: lane.policy, journal: lane.journal.as_ref(), meter: &lane.meter, cancel }
+    CopyContext {
+        destination: lane.destination.as_ref(),
+        limits,
+        policy: lane.policy,
+        journal: lane.journal.as_ref(),
+        meter: &lane.meter,
+        cancel,
+    }
 }
 
 /// How long removing what a dead run left at one destination may take.
@@ -404,7 +419,11 @@ pub async fn clean_up(lane: &Lane, prefix: &str, sessions: &[(String, String)]) 
 }
 
 /// One call of a clean-up, with its deadline.
-async fn call<T>(context: &CopyContext<'_>, key: &str, call: impl Future<Output = Result<T, DestinationError>>) -> Result<T, DestinationError> {
+async fn call<T>(
+    context: &CopyContext<'_>,
+    key: &str,
+    call: impl Future<Output = Result<T, DestinationError>>,
+) -> Result<T, DestinationError> {
     small(context, key, call).await.map_err(|error| match error {
         CopyError::Destination { source, .. } => source,
         other => DestinationError::fatal(DestinationErrorKind::Other, other.to_string()),
@@ -414,7 +433,10 @@ async fn call<T>(context: &CopyContext<'_>, key: &str, call: impl Future<Output 
 async fn spare_the_complete(context: &CopyContext<'_>, prefix: &str) -> Result<(), DestinationError> {
     let seal = format!("{prefix}{SEAL}");
     match call(context, &seal, context.destination.stat(&seal)).await {
-        Ok(_) => Err(DestinationError::fatal(DestinationErrorKind::AlreadyExists, format!("`{prefix}` is sealed and stays: it is a complete set"))),
+        Ok(_) => Err(DestinationError::fatal(
+            DestinationErrorKind::AlreadyExists,
+            format!("`{prefix}` is sealed and stays: it is a complete set"),
+        )),
         Err(error) if error.retryable => Err(error),
         Err(_) => Ok(()),
     }

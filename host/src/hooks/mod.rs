@@ -64,7 +64,9 @@ pub async fn run_hook(hook: &HookSettings, context: &HookContext, cancel: &Cance
         Some(Ok(status)) if status.success() => Ok(()),
         Some(Ok(status)) => Err(format!("failed ({status})")),
         Some(Err(error)) => Err(format!("cannot be waited for: {error}")),
-        None => Err(if cancel.is_cancelled() { "was cancelled".to_owned() } else { format!("took longer than {} s", hook.timeout.as_secs()) }),
+        None => {
+            Err(if cancel.is_cancelled() { "was cancelled".to_owned() } else { format!("took longer than {} s", hook.timeout.as_secs()) })
+        }
     };
     // Whatever the hook left behind ends with it; a group that is empty already is no error.
     if let Some(group) = group {
@@ -150,7 +152,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("pid");
         let line = format!("sleep 300 & echo $! > {}; wait", file.display());
-        let error = run_hook(&shell(&line, Duration::from_millis(400)), &HookContext::default(), &CancellationToken::new()).await.expect_err("too long");
+        let error = run_hook(&shell(&line, Duration::from_millis(400)), &HookContext::default(), &CancellationToken::new())
+            .await
+            .expect_err("too long");
         assert!(error.to_string().contains("took longer"), "{error}");
         let pid: i32 = std::fs::read_to_string(&file).expect("written").trim().parse().expect("a pid");
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -159,7 +163,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_says_what_the_hook_said() {
-        let error = run_hook(&shell("echo no disk >&2; exit 3", Duration::from_secs(10)), &HookContext::default(), &CancellationToken::new()).await.expect_err("fails");
+        let error =
+            run_hook(&shell("echo no disk >&2; exit 3", Duration::from_secs(10)), &HookContext::default(), &CancellationToken::new())
+                .await
+                .expect_err("fails");
         assert!(error.to_string().contains("exit status: 3") && error.to_string().contains("no disk"), "{error}");
     }
 }

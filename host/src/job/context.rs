@@ -121,7 +121,8 @@ impl Context {
     /// # Errors
     /// When none has that name.
     pub fn chosen(&self, name: Option<&str>) -> Result<Vec<&DestinationConfig>, JobError> {
-        let chosen: Vec<_> = self.config.destinations.iter().filter(|destination| name.is_none_or(|name| destination.settings.name == name)).collect();
+        let chosen: Vec<_> =
+            self.config.destinations.iter().filter(|destination| name.is_none_or(|name| destination.settings.name == name)).collect();
         match name {
             Some(name) if chosen.is_empty() => {
                 let known: Vec<_> = self.config.destinations.iter().map(|destination| destination.settings.name.as_str()).collect();

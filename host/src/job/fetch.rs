@@ -225,7 +225,11 @@ pub(super) struct Download<'a> {
 ///
 /// # Errors
 /// When it cannot be had whole, or is not what the manifest says.
-pub(super) async fn fetch_artifact(destination: &dyn Destination, download: Download<'_>, cancel: &CancellationToken) -> Result<VerifiedArtifact, FetchError> {
+pub(super) async fn fetch_artifact(
+    destination: &dyn Destination,
+    download: Download<'_>,
+    cancel: &CancellationToken,
+) -> Result<VerifiedArtifact, FetchError> {
     let manifest = download.set.manifest();
     let record = download.record;
     let scratch = |source| FetchError::Scratch { key: record.key.clone(), source };
@@ -294,10 +298,7 @@ async fn transfer(
             () = cancel.cancelled() => return Err(FetchError::Cancelled),
             read = destination.read(key, offset, Some(size - offset), Box::pin(sink)) => read,
         };
-        let error = match read {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = read else { return Ok(()) };
         let progressed = taken.load(std::sync::atomic::Ordering::Acquire) > offset;
         failures = if progressed { 1 } else { failures + 1 };
         if !error.retryable || failures >= ATTEMPTS {

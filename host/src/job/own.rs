@@ -40,7 +40,11 @@ async fn pins(context: &Context) -> String {
         let Ok(component) = context.engine.load(&settings.plugin).await else { continue };
         let description = component.description();
         let network: Vec<String> = settings.grants.network.iter().map(|pattern| format!("\"{pattern}\"")).collect();
-        let _ = writeln!(text, "\n[[plugin]]\ninstance = \"{}\"\nname = \"{}\"\nversion = \"{}\"", settings.name, description.name, description.version);
+        let _ = writeln!(
+            text,
+            "\n[[plugin]]\ninstance = \"{}\"\nname = \"{}\"\nversion = \"{}\"",
+            settings.name, description.name, description.version
+        );
         let _ = writeln!(text, "sha256 = \"{}\"\nnetwork = [{}]", component.sha256(), network.join(", "));
         if let Some(directory) = &settings.grants.directory {
             let _ = writeln!(text, "directory = {:?}", directory.display().to_string());

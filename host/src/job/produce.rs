@@ -69,7 +69,11 @@ impl Workshop {
     ///
     /// # Errors
     /// When anything on the way fails; the artifact is aborted then.
-    pub(super) fn make<T>(&self, key: &str, fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>) -> Result<(T, Totals), ProduceError> {
+    pub(super) fn make<T>(
+        &self,
+        key: &str,
+        fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>,
+    ) -> Result<(T, Totals), ProduceError> {
         let secret = self.keys.next().map_err(|source| ProduceError::Key { key: key.to_owned(), source })?;
         let writer = self.spool.create(key)?;
         self.copies.artifact_started(key);

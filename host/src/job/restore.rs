@@ -263,8 +263,10 @@ impl Restore<'_> {
                 let (from, artifact) = self.fetch(record).await?;
                 restored.from = from;
                 restored.detail = match &self.request.target {
-                    RestoreTarget::Database { source, into } => self.load(artifact, source, into.as_deref().unwrap_or(&record.name)).await?,
-                    RestoreTarget::Directory(directory) => self.unpack(artifact, &self.folder(directory, record)).await?,
+                    RestoreTarget::Database { source, into } => {
+                        self.load(artifact, source, into.as_deref().unwrap_or(&record.name)).await?
+                    }
+                    RestoreTarget::Directory(directory) => self.unpack(artifact, &Self::folder(directory, record)).await?,
                     RestoreTarget::Stdout => self.print(artifact).await?,
                 };
             }
@@ -302,14 +304,14 @@ impl Restore<'_> {
 
     fn place(&self, record: &ArtifactRecord) -> String {
         match &self.request.target {
-            RestoreTarget::Directory(directory) => self.folder(directory, record).display().to_string(),
+            RestoreTarget::Directory(directory) => Self::folder(directory, record).display().to_string(),
             RestoreTarget::Stdout => "standard output".to_owned(),
             RestoreTarget::Database { source, into } => format!("{source}: {}", into.as_deref().unwrap_or(&record.name)),
         }
     }
 
     /// Directories keep their paths below the target; everything else gets a folder of its own.
-    fn folder(&self, directory: &Path, record: &ArtifactRecord) -> PathBuf {
+    fn folder(directory: &Path, record: &ArtifactRecord) -> PathBuf {
         match record.kind {
             ArtifactKind::Directory => directory.to_path_buf(),
             ArtifactKind::Schema | ArtifactKind::Grants => directory.join("sql"),
@@ -340,10 +342,15 @@ impl Restore<'_> {
         };
         let (passphrase, threads, target) = (self.passphrase.clone(), self.context.config.threads, target.to_path_buf());
         let (warnings, meter, cancel) = (Arc::clone(&self.warnings), Arc::clone(&self.meter), self.context.cancel.clone());
-        let work = move || -> Result<_, JobError> { Ok(extract(artifact.open(&passphrase, threads)?, &target, &options, (&warnings, &meter), &cancel)?) };
+        let work = move || -> Result<_, JobError> {
+            Ok(extract(artifact.open(&passphrase, threads)?, &target, &options, (&warnings, &meter), &cancel)?)
+        };
         let report = tokio::task::spawn_blocking(work).await.map_err(|_| JobError::Cancelled)??;
         if report.entries == 0 {
-            return Err(JobError::Request(format!("nothing in the backup matches `{}`", self.what(&self.copies[0].1.manifest().artifacts[0]))));
+            return Err(JobError::Request(format!(
+                "nothing in the backup matches `{}`",
+                self.what(&self.copies[0].1.manifest().artifacts[0])
+            )));
         }
         Ok(format!("{} entries, {} bytes", report.entries, report.bytes))
     }
@@ -361,8 +368,16 @@ impl Restore<'_> {
                     let found = cat_entry(decoder, &inner, &mut out, &cancel)?;
                     match found {
                         Cat::Written(count) => count,
-                        Cat::LinkTo(first) => return Err(JobError::Request(format!("`{}` is a second name of `/{}`: ask for that path", path.display(), first.display()))),
-                        Cat::NoFile(_) => return Err(JobError::Request(format!("`{}` is not a file; restore it with --to DIR", path.display()))),
+                        Cat::LinkTo(first) => {
+                            return Err(JobError::Request(format!(
+                                "`{}` is a second name of `/{}`: ask for that path",
+                                path.display(),
+                                first.display()
+                            )));
+                        }
+                        Cat::NoFile(_) => {
+                            return Err(JobError::Request(format!("`{}` is not a file; restore it with --to DIR", path.display())));
+                        }
                         Cat::NotFound => return Err(JobError::Request(format!("the backup holds no `{}`", path.display()))),
                     }
                 }
@@ -377,7 +392,8 @@ impl Restore<'_> {
 
     async fn load(&self, artifact: VerifiedArtifact, source: &str, into: &str) -> Result<String, JobError> {
         let known = self.context.config.mysql.iter().find(|config| config.settings.name == source);
-        let settings = known.ok_or_else(|| JobError::Request(format!("there is no database `{source}` in the configuration")))?.settings.clone();
+        let settings =
+            known.ok_or_else(|| JobError::Request(format!("there is no database `{source}` in the configuration")))?.settings.clone();
         let key = artifact.record().key.clone();
         let table = match &self.request.what {
             What::Schema { table, .. } => table.clone(),
@@ -392,7 +408,9 @@ impl Restore<'_> {
         }
         let report = loader.finish().await?;
         let passport = self.passport().await?;
-        let Some(expected) = passport.schema(&key) else { return Err(JobError::Request("the passport does not know this schema".to_owned())) };
+        let Some(expected) = passport.schema(&key) else {
+            return Err(JobError::Request("the passport does not know this schema".to_owned()));
+        };
         let rows = self.compare(&settings, into, expected, table.as_deref()).await?;
         Ok(format!("{} files, {} statements, {rows} rows, equal to the passport", report.files, report.statements))
     }
@@ -435,7 +453,13 @@ impl Restore<'_> {
     }
 
     /// Reads back what was loaded. Returns its rows.
-    async fn compare(&self, settings: &MysqlSettings, schema: &str, expected: &SchemaPassport, table: Option<&str>) -> Result<u64, JobError> {
+    async fn compare(
+        &self,
+        settings: &MysqlSettings,
+        schema: &str,
+        expected: &SchemaPassport,
+        table: Option<&str>,
+    ) -> Result<u64, JobError> {
         let mut expected = expected.clone();
         let mut found = passport_of(settings, schema, self.context.cancel.clone()).await?;
         if let Some(table) = table {

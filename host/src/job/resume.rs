@@ -56,9 +56,12 @@ pub(super) async fn clean_up_dead(context: &Context, set: SetName) -> Result<(),
     let mut clean = true;
     for config in &context.config.destinations {
         let name = &config.settings.name;
-        let sessions: Vec<_> = open.iter().filter(|(destination, _, _)| destination == name).map(|(_, key, token)| (key.clone(), token.clone())).collect();
+        let sessions: Vec<_> =
+            open.iter().filter(|(destination, _, _)| destination == name).map(|(_, key, token)| (key.clone(), token.clone())).collect();
         let removed = match context.destination(config).await {
-            Ok(destination) => clean_up(&context.lane(set, config, destination), &format!("{set}/"), &sessions).await.map_err(|error| error.to_string()),
+            Ok(destination) => {
+                clean_up(&context.lane(set, config, destination), &format!("{set}/"), &sessions).await.map_err(|error| error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         if let Err(error) = removed {
@@ -85,7 +88,13 @@ async fn copy_on(context: &Context, set: SetName, passphrase: &Passphrase) -> Re
         match context.destination(config).await {
             Ok(destination) => lanes.push(context.lane(set, config, destination)),
             Err(error) => {
-                let outcome = DestinationOutcome { name: config.settings.name.clone(), complete: false, bytes: 0, seconds: 0.0, error: Some(error.to_string()) };
+                let outcome = DestinationOutcome {
+                    name: config.settings.name.clone(),
+                    complete: false,
+                    bytes: 0,
+                    seconds: 0.0,
+                    error: Some(error.to_string()),
+                };
                 outcomes.push(outcome);
             }
         }

@@ -21,9 +21,9 @@ use crate::hooks::{HookContext, run_hooks};
 use crate::pipeline::{Kdf, Passphrase, Totals};
 use crate::ports::{Meter, Warning, Warnings};
 use crate::set::{
-    ArtifactKind, ArtifactRecord, BACKUP_LOG, CompressionRecord, DirectoryEntry, EncryptionRecord, FileRecord, MANIFEST, MD5SUMS, Manifest, MissingRecord,
-    Passport, RESTORE_NOTES, SEAL, SHA256SUMS, SchemaEntry, SealedManifest, ServerEntry, SetName, directory_key, grants_key, md5_sums, own_key, restore_notes,
-    schema_key, schema_stems, sha256_sums,
+    ArtifactKind, ArtifactRecord, BACKUP_LOG, CompressionRecord, DirectoryEntry, EncryptionRecord, FileRecord, MANIFEST, MD5SUMS, Manifest,
+    MissingRecord, Passport, RESTORE_NOTES, SEAL, SHA256SUMS, SchemaEntry, SealedManifest, ServerEntry, SetName, directory_key, grants_key,
+    md5_sums, own_key, restore_notes, schema_key, schema_stems, sha256_sums,
 };
 use crate::source::files::{FilesError, archive, artifact_stems};
 use crate::source::mysql::{DumpContext, MysqlError, Snapshot};
@@ -163,7 +163,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(context: &'a Context, set: SetName, passphrase: Passphrase, only: &'a [String], (warnings, meter): (Arc<Warnings>, Arc<Meter>)) -> Self {
+    fn new(
+        context: &'a Context,
+        set: SetName,
+        passphrase: Passphrase,
+        only: &'a [String],
+        (warnings, meter): (Arc<Warnings>, Arc<Meter>),
+    ) -> Self {
         Self {
             context,
             set,
@@ -236,7 +242,13 @@ impl<'a> Run<'a> {
                 Ok(destination) => lanes.push(self.context.lane(self.set, config, destination)),
                 Err(error) => {
                     self.note(&format!("destination {name}: FAILED: {error}"));
-                    failed.push(DestinationOutcome { name: name.clone(), complete: false, bytes: 0, seconds: 0.0, error: Some(error.to_string()) });
+                    failed.push(DestinationOutcome {
+                        name: name.clone(),
+                        complete: false,
+                        bytes: 0,
+                        seconds: 0.0,
+                        error: Some(error.to_string()),
+                    });
                     last = Some(error);
                 }
             }
@@ -254,7 +266,8 @@ impl<'a> Run<'a> {
     async fn snapshots(&mut self) -> Result<Vec<Source<'a>>, JobError> {
         let mut sources = Vec::new();
         let context = self.context;
-        let wanted: Vec<&'a MysqlConfig> = context.config.mysql.iter().filter(|config| self.wants(&config.settings.name, "sql") || self.wants_a_schema()).collect();
+        let wanted: Vec<&'a MysqlConfig> =
+            context.config.mysql.iter().filter(|config| self.wants(&config.settings.name, "sql") || self.wants_a_schema()).collect();
         for config in wanted {
             let name = &config.settings.name;
             let hook = HookContext { set: self.set.to_string(), subject: name.clone(), ..HookContext::default() };
@@ -283,7 +296,13 @@ impl<'a> Run<'a> {
         for (directory, stem) in directories.iter().zip(artifact_stems(&paths)) {
             let name = directory.settings.path.display().to_string();
             if self.wants(&name, "config") {
-                plans.push(Plan { key: directory_key(&stem, extension), kind: ArtifactKind::Directory, name, tenant: None, task: Task::Directory(&directory.settings) });
+                plans.push(Plan {
+                    key: directory_key(&stem, extension),
+                    kind: ArtifactKind::Directory,
+                    name,
+                    tenant: None,
+                    task: Task::Directory(&directory.settings),
+                });
             }
         }
         let schemas: Vec<(&str, &str)> = sources
@@ -296,11 +315,23 @@ impl<'a> Run<'a> {
             for (schema, stem) in source.snapshot.schemas().iter().zip(stems.by_ref()) {
                 if self.wants(schema, "sql") || self.wants(name, "sql") {
                     let tenant = tenant(source.config, schema);
-                    plans.push(Plan { key: schema_key(&stem, extension), kind: ArtifactKind::Schema, name: schema.clone(), tenant, task: Task::Schema(source) });
+                    plans.push(Plan {
+                        key: schema_key(&stem, extension),
+                        kind: ArtifactKind::Schema,
+                        name: schema.clone(),
+                        tenant,
+                        task: Task::Schema(source),
+                    });
                 }
             }
             if source.config.grants && self.wants(name, "sql") {
-                plans.push(Plan { key: grants_key(name, extension), kind: ArtifactKind::Grants, name: name.clone(), tenant: None, task: Task::Grants(source) });
+                plans.push(Plan {
+                    key: grants_key(name, extension),
+                    kind: ArtifactKind::Grants,
+                    name: name.clone(),
+                    tenant: None,
+                    task: Task::Grants(source),
+                });
             }
         }
         if plans.is_empty() {
@@ -353,7 +384,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn directory(&mut self, workshop: &Arc<Workshop>, plan: &Plan<'_>, settings: &crate::ports::DirectorySettings) -> Result<Totals, ProduceError> {
+    async fn directory(
+        &mut self,
+        workshop: &Arc<Workshop>,
+        plan: &Plan<'_>,
+        settings: &crate::ports::DirectorySettings,
+    ) -> Result<Totals, ProduceError> {
         let (settings, workshop, key) = (settings.clone(), Arc::clone(workshop), plan.key.clone());
         let (warnings, meter, cancel) = (Arc::clone(&self.warnings), Arc::clone(&self.meter), self.context.cancel.clone());
         let fill = move |tar: &mut ArtifactTar| {
@@ -367,7 +403,13 @@ impl<'a> Run<'a> {
         Ok(totals)
     }
 
-    async fn dump(&mut self, workshop: &Arc<Workshop>, plan: &Plan<'_>, source: &Source<'_>, is_schema: bool) -> Result<Totals, ProduceError> {
+    async fn dump(
+        &mut self,
+        workshop: &Arc<Workshop>,
+        plan: &Plan<'_>,
+        source: &Source<'_>,
+        is_schema: bool,
+    ) -> Result<Totals, ProduceError> {
         let (out, mut entries) = mpsc::channel(ENTRIES_AHEAD);
         let (ended, end) = tokio::sync::oneshot::channel::<bool>();
         let (workshop, key) = (Arc::clone(workshop), plan.key.clone());
@@ -375,13 +417,19 @@ impl<'a> Run<'a> {
         let fill = move |tar: &mut ArtifactTar| {
             let now = jiff::Timestamp::now().as_second();
             while let Some(crate::ports::DumpEntry { name, data }) = entries.blocking_recv() {
-                tar.append_bytes(name.as_bytes(), 0o600, now, &data).map_err(|source| ProduceError::Tar { key: writer_key.clone(), source })?;
+                tar.append_bytes(name.as_bytes(), 0o600, now, &data)
+                    .map_err(|source| ProduceError::Tar { key: writer_key.clone(), source })?;
             }
             // The end of the entries says nothing: only the reader knows whether they were all.
-            if end.blocking_recv().unwrap_or(false) { Ok(()) } else { Err(ProduceError::Source("the dump did not come to its end".to_owned())) }
+            if end.blocking_recv().unwrap_or(false) {
+                Ok(())
+            } else {
+                Err(ProduceError::Source("the dump did not come to its end".to_owned()))
+            }
         };
         let writing = tokio::spawn(blocking(move || workshop.make(&key, fill)));
-        let dump = Arc::new(DumpContext { out, stem: dump_stem(&plan.key), warnings: Arc::clone(&self.warnings), meter: Arc::clone(&self.meter) });
+        let dump =
+            Arc::new(DumpContext { out, stem: dump_stem(&plan.key), warnings: Arc::clone(&self.warnings), meter: Arc::clone(&self.meter) });
         let read = if is_schema {
             source.snapshot.dump_schema(&plan.name, &dump).await.map(Some)
         } else {
@@ -398,7 +446,7 @@ impl<'a> Run<'a> {
                 Ok(totals)
             }
             // The reader stops because nobody takes its entries: the writer knows why.
-            (Err(MysqlError::Abandoned), Err(error)) | (Ok(_), Err(error)) => Err(error),
+            (Err(MysqlError::Abandoned) | Ok(_), Err(error)) => Err(error),
             (Err(error), _) => Err(ProduceError::Source(error.to_string())),
         }
     }
@@ -409,15 +457,25 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         for (kind, source, name, before) in self.context.catalog.artifacts_before(self.set)? {
-            let Some(config) = sources.iter().map(|known| known.config).find(|config| kind == "schema" && config.settings.name == source) else { continue };
-            let planned = plans.iter().any(|plan| plan.kind == ArtifactKind::Schema && plan.name == name && plan.source().as_deref() == Some(&source));
+            let Some(config) = sources.iter().map(|known| known.config).find(|config| kind == "schema" && config.settings.name == source)
+            else {
+                continue;
+            };
+            let planned = plans
+                .iter()
+                .any(|plan| plan.kind == ArtifactKind::Schema && plan.name == name && plan.source().as_deref() == Some(&source));
             if !planned {
                 self.warnings.push(name, "this schema was in the last backup and is not on the server any more");
                 continue;
             }
-            let now = self.artifacts.iter().find(|artifact| artifact.kind == ArtifactKind::Schema && artifact.name == name && artifact.source.as_deref() == Some(&source));
+            let now = self.artifacts.iter().find(|artifact| {
+                artifact.kind == ArtifactKind::Schema && artifact.name == name && artifact.source.as_deref() == Some(&source)
+            });
             if let Some(now) = now.filter(|now| (now.plain as f64) < before as f64 * (1.0 - config.shrink)) {
-                self.warnings.push(name, format!("this schema shrank from {before} to {} bytes of dump since the last backup: was data deleted?", now.plain));
+                self.warnings.push(
+                    name,
+                    format!("this schema shrank from {before} to {} bytes of dump since the last backup: was data deleted?", now.plain),
+                );
             }
         }
         Ok(())
@@ -433,7 +491,13 @@ impl<'a> Run<'a> {
         let files = own::files(self.context, &self.passport, &log).await?;
         let (workshop, made) = (Arc::clone(workshop), key.clone());
         let ((), totals) = blocking(move || workshop.make(&made.clone(), |tar| own::write(tar, &files, &made))).await?;
-        self.artifacts.push(ArtifactRecord { kind: ArtifactKind::Own, name: "cofre".to_owned(), source: None, tenant: None, ..base(&key, &totals) });
+        self.artifacts.push(ArtifactRecord {
+            kind: ArtifactKind::Own,
+            name: "cofre".to_owned(),
+            source: None,
+            tenant: None,
+            ..base(&key, &totals)
+        });
         Ok(())
     }
 
@@ -450,7 +514,10 @@ impl<'a> Run<'a> {
             started: self.started,
             finished: jiff::Timestamp::now(),
             encryption: encryption(self.context.config.kdf),
-            compression: CompressionRecord { algorithm: self.context.config.compression.algorithm().to_owned(), level: self.context.config.compression.level() },
+            compression: CompressionRecord {
+                algorithm: self.context.config.compression.algorithm().to_owned(),
+                level: self.context.config.compression.level(),
+            },
             artifacts: self.artifacts.clone(),
             missing: self.missing.clone(),
             files: Vec::new(),
@@ -459,7 +526,8 @@ impl<'a> Run<'a> {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut files = vec![(BACKUP_LOG, log.into_bytes()), (RESTORE_NOTES, restore_notes(&manifest).into_bytes())];
         manifest.files = files.iter().map(|(key, bytes)| file_record(key, bytes)).collect();
-        let sums = [(MD5SUMS, md5_sums(&manifest.artifacts, &manifest.files)), (SHA256SUMS, sha256_sums(&manifest.artifacts, &manifest.files))];
+        let sums =
+            [(MD5SUMS, md5_sums(&manifest.artifacts, &manifest.files)), (SHA256SUMS, sha256_sums(&manifest.artifacts, &manifest.files))];
         for (key, text) in sums {
             manifest.files.push(file_record(key, text.as_bytes()));
             files.push((key, text.into_bytes()));
@@ -558,11 +626,22 @@ fn base(key: &str, totals: &Totals) -> ArtifactRecord {
 }
 
 fn record(plan: &Plan<'_>, totals: &Totals) -> ArtifactRecord {
-    ArtifactRecord { kind: plan.kind, name: plan.name.clone(), source: plan.source(), tenant: plan.tenant.clone(), ..base(&plan.key, totals) }
+    ArtifactRecord {
+        kind: plan.kind,
+        name: plan.name.clone(),
+        source: plan.source(),
+        tenant: plan.tenant.clone(),
+        ..base(&plan.key, totals)
+    }
 }
 
 fn file_record(key: &str, bytes: &[u8]) -> FileRecord {
-    FileRecord { key: key.to_owned(), size: bytes.len() as u64, sha256: hex::encode(Sha256::digest(bytes)), md5: hex::encode(md5::Md5::digest(bytes)) }
+    FileRecord {
+        key: key.to_owned(),
+        size: bytes.len() as u64,
+        sha256: hex::encode(Sha256::digest(bytes)),
+        md5: hex::encode(md5::Md5::digest(bytes)),
+    }
 }
 
 pub(super) fn expected(record: &FileRecord) -> Expected {

@@ -51,7 +51,13 @@ pub async fn verify(context: &Context, request: &VerifyRequest, meter: Arc<Meter
     let mut verified = Vec::new();
     for config in context.chosen(request.from.as_deref())? {
         let name = &config.settings.name;
-        let unreachable = |problem: String| VerifiedCopy { set: String::new(), destination: name.clone(), bytes: 0, problems: vec![problem], damaged: false };
+        let unreachable = |problem: String| VerifiedCopy {
+            set: String::new(),
+            destination: name.clone(),
+            bytes: 0,
+            problems: vec![problem],
+            damaged: false,
+        };
         let destination = match context.destination(config).await {
             Ok(destination) => destination,
             Err(error) => {
@@ -111,7 +117,9 @@ impl OneCopy<'_> {
         };
         for file in &sealed.manifest().files {
             match read_small(self.destination, &set_key(set, &file.key)).await {
-                Ok(bytes) if bytes.len() as u64 == file.size && hex::encode(Sha256::digest(&bytes)) == file.sha256 => copy.bytes += file.size,
+                Ok(bytes) if bytes.len() as u64 == file.size && hex::encode(Sha256::digest(&bytes)) == file.sha256 => {
+                    copy.bytes += file.size;
+                }
                 Ok(_) => {
                     copy.damaged = true;
                     copy.problems.push(format!("`{}` is not the file that the sealed manifest lists", file.key));

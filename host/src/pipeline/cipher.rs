@@ -191,12 +191,13 @@ impl<R: Read> DecryptReader<R> {
 
     fn last(&mut self) -> Result<(), PipelineError> {
         self.ended = true;
-        if self.plain.is_empty() || self.plain.len() % BLOCK != 0 {
+        if self.plain.is_empty() || !self.plain.len().is_multiple_of(BLOCK) {
             return Err(PipelineError::Truncated("its length is no whole number of cipher blocks"));
         }
         self.decrypt();
         let padding = usize::from(self.plain[self.plain.len() - 1]);
-        let sound = (1..=BLOCK).contains(&padding) && self.plain[self.plain.len() - padding..].iter().all(|byte| usize::from(*byte) == padding);
+        let sound =
+            (1..=BLOCK).contains(&padding) && self.plain[self.plain.len() - padding..].iter().all(|byte| usize::from(*byte) == padding);
         if !sound {
             return Err(PipelineError::Truncated("the padding at its end is wrong (a wrong passphrase looks the same)"));
         }

@@ -104,7 +104,10 @@ impl Parallel {
         let Some(answer) = self.queue.as_ref().and_then(|queue| queue.recv().ok()) else {
             self.ended = true;
             // The splitter is at the end, or failed: only it can say which.
-            return self.splitter.take().map_or(Ok(false), |splitter| splitter.join().unwrap_or(Err(PipelineError::ThreadDied)).map(|()| false));
+            return self
+                .splitter
+                .take()
+                .map_or(Ok(false), |splitter| splitter.join().unwrap_or(Err(PipelineError::ThreadDied)).map(|()| false));
         };
         let block = answer.recv().map_err(|_| PipelineError::ThreadDied)??;
         let _ = self.spare.try_send(std::mem::replace(&mut self.current, block));
@@ -149,7 +152,12 @@ fn decompress(compression: Compression, work: &Receiver<Job>, spares: &Receiver<
 }
 
 /// Cuts the compressed stream into members or frames and hands them out in order. Returns early when nobody reads any more.
-fn split(mut stream: impl Read, compression: Compression, jobs: &Sender<Job>, orders: &Sender<Receiver<Plain>>) -> Result<(), PipelineError> {
+fn split(
+    mut stream: impl Read,
+    compression: Compression,
+    jobs: &Sender<Job>,
+    orders: &Sender<Receiver<Plain>>,
+) -> Result<(), PipelineError> {
     let header_size = match compression {
         Compression::Gzip { .. } => gzip::HEADER_SIZE,
         Compression::Zstd { .. } => zstd::HEADER_SIZE,
@@ -160,7 +168,8 @@ fn split(mut stream: impl Read, compression: Compression, jobs: &Sender<Job>, or
         if got == 0 {
             return Ok(());
         }
-        let (rest, plain) = announced(compression, &packed[..got]).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
+        let (rest, plain) =
+            announced(compression, &packed[..got]).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
         if let Compression::Zstd { .. } = compression {
             packed.clear();
         }

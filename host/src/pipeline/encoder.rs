@@ -130,7 +130,8 @@ impl<W: Write + Send + 'static> Encoder<W> {
     fn stop(&mut self) -> Result<(W, Totals), PipelineError> {
         self.jobs = None;
         self.orders = None;
-        let result = self.writer.take().map_or(Err(PipelineError::Abandoned), |writer| writer.join().unwrap_or(Err(PipelineError::ThreadDied)));
+        let result =
+            self.writer.take().map_or(Err(PipelineError::Abandoned), |writer| writer.join().unwrap_or(Err(PipelineError::ThreadDied)));
         for worker in self.workers.drain(..) {
             if worker.join().is_err() {
                 return Err(PipelineError::ThreadDied);

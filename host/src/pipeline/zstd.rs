@@ -53,7 +53,8 @@ pub(super) fn is_zstd(bytes: &[u8]) -> bool {
 pub(super) fn decompress(frame: &[u8], output: &mut Vec<u8>) -> Result<(), PipelineError> {
     output.clear();
     output.resize(BLOCK_SIZE, 0);
-    let length = bulk::decompress_to_buffer(frame, output).map_err(|error| PipelineError::Damaged(format!("a zstd frame does not decompress: {error}")))?;
+    let length = bulk::decompress_to_buffer(frame, output)
+        .map_err(|error| PipelineError::Damaged(format!("a zstd frame does not decompress: {error}")))?;
     output.truncate(length);
     Ok(())
 }

@@ -155,10 +155,13 @@ impl PluginComponent {
     pub(super) async fn load(engine: &Engine, path: &Path) -> Result<Self, PluginError> {
         let (owned_engine, owned_path) = (engine.clone(), path.to_path_buf());
         let compiled = tokio::task::spawn_blocking(move || compile(&owned_engine, &owned_path)).await;
-        let (component, sha256) = compiled.map_err(|error| PluginError::Host(format!("compiling a plug-in ended unexpectedly: {error}")))??;
+        let (component, sha256) =
+            compiled.map_err(|error| PluginError::Host(format!("compiling a plug-in ended unexpectedly: {error}")))??;
         let linker = linker(engine).map_err(PluginError::engine)?;
         let not_a_plugin = |reason| PluginError::NotAPlugin { path: path.to_path_buf(), reason };
-        let ready = linker.instantiate_pre(&component).map_err(|error| not_a_plugin(format!("it asks for something that cofre does not give: {error:#}")))?;
+        let ready = linker
+            .instantiate_pre(&component)
+            .map_err(|error| not_a_plugin(format!("it asks for something that cofre does not give: {error:#}")))?;
         let description = describe(engine, &ready, path).await?;
         Ok(Self { engine: engine.clone(), ready, description, sha256 })
     }
@@ -212,7 +215,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 
 async fn describe(engine: &Engine, ready: &InstancePre<State>, path: &Path) -> Result<Description, PluginError> {
     let failed = |reason: String| PluginError::Describe { path: path.to_path_buf(), reason };
-    let limits = PluginLimits { memory: 64 << 20, cpu: Duration::from_secs(2), wall: DESCRIBE_TIME, log_bytes: 4 << 10, ..PluginLimits::default() };
+    let limits =
+        PluginLimits { memory: 64 << 20, cpu: Duration::from_secs(2), wall: DESCRIBE_TIME, log_bytes: 4 << 10, ..PluginLimits::default() };
     let provision = Arc::new(Provision {
         label: path.display().to_string(),
         settings: "{}".to_owned(),
@@ -252,7 +256,8 @@ fn check(said: wit::Description) -> Result<Description, String> {
     if said.settings_schema.len() > TEXT_MAX {
         return Err("its settings schema is too long".to_owned());
     }
-    let settings_schema = serde_json::from_str(&said.settings_schema).map_err(|error| format!("its settings schema is no JSON: {error}"))?;
+    let settings_schema =
+        serde_json::from_str(&said.settings_schema).map_err(|error| format!("its settings schema is no JSON: {error}"))?;
     Ok(Description {
         name: said.name,
         version: said.version,
@@ -263,7 +268,11 @@ fn check(said: wit::Description) -> Result<Description, String> {
         summary: said.summary,
         settings_schema,
         network: said.network.into_iter().map(|need| NetworkNeed { target: need.target, reason: need.reason }).collect(),
-        secrets: said.secrets.into_iter().map(|need| SecretNeed { name: need.name, summary: need.summary, optional: need.optional }).collect(),
+        secrets: said
+            .secrets
+            .into_iter()
+            .map(|need| SecretNeed { name: need.name, summary: need.summary, optional: need.optional })
+            .collect(),
         directory: said.directory,
     })
 }

@@ -76,13 +76,16 @@ impl WasmDestination {
             directory: settings.grants.directory,
             limits: settings.limits,
         };
-        let ready = DestinationPluginPre::new(component.ready.clone())
-            .map_err(|error| PluginError::Settings { instance: settings.name.clone(), problems: format!("the plug-in is no destination: {error:#}") })?;
+        let ready = DestinationPluginPre::new(component.ready.clone()).map_err(|error| PluginError::Settings {
+            instance: settings.name.clone(),
+            problems: format!("the plug-in is no destination: {error:#}"),
+        })?;
         Ok(Self { name: settings.name, plugin, component, ready, provision: Arc::new(provision) })
     }
 
     async fn session(&self) -> Result<Session, DestinationError> {
-        let fatal = |message: String| DestinationError::fatal(DestinationErrorKind::Plugin, format!("plug-in `{}`: {message}", self.plugin));
+        let fatal =
+            |message: String| DestinationError::fatal(DestinationErrorKind::Plugin, format!("plug-in `{}`: {message}", self.plugin));
         let mut store = State::store(&self.component.engine, &self.provision).map_err(|error| fatal(error.to_string()))?;
         let wall = self.provision.limits.wall;
         let started = tokio::time::timeout(wall, self.ready.instantiate_async(&mut store)).await;
@@ -160,7 +163,8 @@ impl Session {
     }
 
     fn refused(&self, error: wit::Error) -> DestinationError {
-        let mut context: Vec<(String, String)> = error.context.into_iter().take(20).map(|(name, value)| (clean(&name, 100), clean(&value, 500))).collect();
+        let mut context: Vec<(String, String)> =
+            error.context.into_iter().take(20).map(|(name, value)| (clean(&name, 100), clean(&value, 500))).collect();
         if let Some(refusal) = self.store.data().gate.refusal() {
             context.push(("refused".to_owned(), refusal));
         }
@@ -250,7 +254,10 @@ impl Destination for WasmDestination {
         // Dropping the store closes the stream, should the plug-in have kept it.
         let plugin = session.plugin.clone();
         drop(session);
-        let written = end.finish().await.map_err(|error| DestinationError::fatal(DestinationErrorKind::Other, format!("cannot take what was read: {error}")))?;
+        let written = end
+            .finish()
+            .await
+            .map_err(|error| DestinationError::fatal(DestinationErrorKind::Other, format!("cannot take what was read: {error}")))?;
         if claimed != written || length.is_some_and(|length| written != length) {
             let wanted = length.map_or_else(|| "the rest".to_owned(), |length| length.to_string());
             let message = format!("plug-in `{plugin}`: `read` of `{key}` was to give {wanted} bytes, says {claimed} and gave {written}");

@@ -59,7 +59,11 @@ impl Pollable for AddressStream {
 }
 
 impl ip_name_lookup::Host for State {
-    async fn resolve_addresses(&mut self, _: Resource<Network>, name: String) -> wasmtime::Result<Result<Resource<AddressStream>, ErrorCode>> {
+    async fn resolve_addresses(
+        &mut self,
+        _: Resource<Network>,
+        name: String,
+    ) -> wasmtime::Result<Result<Resource<AddressStream>, ErrorCode>> {
         if !self.gate.may_resolve(&name) {
             return Ok(Err(ErrorCode::AccessDenied));
         }

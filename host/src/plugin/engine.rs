@@ -57,7 +57,9 @@ impl PluginEngine {
 fn private_cache(directory: &Path) -> Option<Cache> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     let status = made.and_then(|()| std::fs::symlink_metadata(directory));
-    let ours = status.as_ref().is_ok_and(|status| status.is_dir() && status.mode() & 0o077 == 0 && status.uid() == rustix::process::geteuid().as_raw());
+    let ours = status
+        .as_ref()
+        .is_ok_and(|status| status.is_dir() && status.mode().trailing_zeros() >= 6 && status.uid() == rustix::process::geteuid().as_raw());
     if !ours {
         tracing::warn!(directory = %directory.display(), "the cache of compiled plug-ins is not a private directory of ours and is not used; mend it with: chmod 700");
         return None;

@@ -53,9 +53,13 @@ impl Gate {
         }
         let plugin = &self.inner.plugin;
         let refusal = if granted {
-            format!("plug-in `{plugin}` wanted to reach `{target}`, which its own description does not ask for: the plug-in is faulty or hostile")
+            format!(
+                "plug-in `{plugin}` wanted to reach `{target}`, which its own description does not ask for: the plug-in is faulty or hostile"
+            )
         } else {
-            format!("plug-in `{plugin}` wanted to reach `{target}`, which is not granted; if that is right, add it to `grants.network` of this destination")
+            format!(
+                "plug-in `{plugin}` wanted to reach `{target}`, which is not granted; if that is right, add it to `grants.network` of this destination"
+            )
         };
         tracing::warn!("{}", refusal.escape_debug());
         *self.inner.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
@@ -74,7 +78,8 @@ impl Gate {
     pub(super) fn may_connect(&self, address: IpAddr, port: u16) -> bool {
         let literal = address.to_string();
         let known = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_name = known.iter().any(|(remembered, pattern)| *remembered == address && pattern.port.is_none_or(|granted| granted == port));
+        let by_name =
+            known.iter().any(|(remembered, pattern)| *remembered == address && pattern.port.is_none_or(|granted| granted == port));
         drop(known);
         by_name || self.may_reach(&literal, port)
     }

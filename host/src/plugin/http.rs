@@ -29,6 +29,8 @@ use super::component::PluginError;
 use super::dns;
 use super::grants::Gate;
 
+/// Whether it is TLS, host, port.
+type Target = (bool, String, u16);
 type WasiBody = UnsyncBoxBody<Bytes, Error>;
 type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
@@ -42,7 +44,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(30);
 pub(super) struct HttpDoor {
     tls: Arc<rustls::ClientConfig>,
     roots: Vec<Vec<u8>>,
-    idle: Mutex<HashMap<(bool, String, u16), Vec<SendRequest<WasiBody>>>>,
+    idle: Mutex<HashMap<Target, Vec<SendRequest<WasiBody>>>>,
 }
 
 impl HttpDoor {
@@ -77,7 +79,7 @@ impl HttpDoor {
         self.roots.clone()
     }
 
-    fn take(&self, target: &(bool, String, u16)) -> Option<SendRequest<WasiBody>> {
+    fn take(&self, target: &Target) -> Option<SendRequest<WasiBody>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let list = idle.get_mut(target)?;
         list.retain(|connection| !connection.is_closed());
@@ -85,7 +87,7 @@ impl HttpDoor {
         Some(list.swap_remove(ready))
     }
 
-    fn keep(&self, target: (bool, String, u16), connection: SendRequest<WasiBody>) {
+    fn keep(&self, target: Target, connection: SendRequest<WasiBody>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let list = idle.entry(target).or_default();
         if list.len() < IDLE_MAX {
@@ -93,7 +95,7 @@ impl HttpDoor {
         }
     }
 
-    async fn connect(&self, gate: &Gate, target: &(bool, String, u16)) -> Result<SendRequest<WasiBody>, Error> {
+    async fn connect(&self, gate: &Gate, target: &Target) -> Result<SendRequest<WasiBody>, Error> {
         let (secure, host, port) = target;
         let addresses = dns::resolve(gate, host).await.map_err(|code| match code {
             ErrorCode::AccessDenied => Error::HttpRequestDenied,
@@ -120,7 +122,9 @@ impl HttpDoor {
     }
 }
 
-async fn handshake(stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static) -> Result<SendRequest<WasiBody>, Error> {
+async fn handshake(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<WasiBody>, Error> {
     let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
     // Ends when both the sender and the body of its last response are gone.
     tokio::spawn(async move {
@@ -171,7 +175,8 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
             Some(connection) => (connection, true),
             None => (tokio::time::timeout(connect, door.connect(gate, &target)).await.map_err(|_| Error::ConnectionTimeout)??, false),
         };
-        let sent = tokio::time::timeout(first_byte, connection.try_send_request(request)).await.map_err(|_| Error::ConnectionReadTimeout)?;
+        let sent =
+            tokio::time::timeout(first_byte, connection.try_send_request(request)).await.map_err(|_| Error::ConnectionReadTimeout)?;
         match sent {
             Ok(response) => {
                 door.keep(target, connection);
@@ -188,7 +193,7 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
     }
 }
 
-fn target_of(uri: &Uri) -> Option<(bool, String, u16)> {
+fn target_of(uri: &Uri) -> Option<Target> {
     let secure = match uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTP => false,
         Some(scheme) if *scheme == Scheme::HTTPS => true,

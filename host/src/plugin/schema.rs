@@ -71,7 +71,11 @@ mod tests {
         let found = problems(&schema, &json!({"buckett": "x", "path_style": "yes"}));
         assert_eq!(
             found,
-            ["setting `buckett` is unknown; did you mean `bucket`?", "setting `path_style` has the wrong type; expected boolean", "setting `bucket` is missing"]
+            [
+                "setting `buckett` is unknown; did you mean `bucket`?",
+                "setting `path_style` has the wrong type; expected boolean",
+                "setting `bucket` is missing"
+            ]
         );
         assert!(problems(&schema, &json!({"bucket": "b", "path_style": null})).is_empty());
     }

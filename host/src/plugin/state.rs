@@ -81,7 +81,9 @@ impl State {
         });
         if let Some(directory) = &provision.directory {
             // A hand-over to another thread for every 64 KiB would cost three times the copy itself.
-            wasi.allow_blocking_current_thread(true).preopened_dir(directory, "/data", FsPerms::ReadWrite).map_err(|source| PluginError::directory(directory, source))?;
+            wasi.allow_blocking_current_thread(true)
+                .preopened_dir(directory, "/data", FsPerms::ReadWrite)
+                .map_err(|source| PluginError::directory(directory, source))?;
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
@@ -178,7 +180,8 @@ impl ResourceLimiter for State {
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let allowed = desired <= self.provision.limits.table_elements;
         if !allowed {
-            self.tripped = Some(format!("it wanted a table of {desired} elements (limit `table_elements`: {})", self.provision.limits.table_elements));
+            self.tripped =
+                Some(format!("it wanted a table of {desired} elements (limit `table_elements`: {})", self.provision.limits.table_elements));
         }
         Ok(allowed)
     }

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn no_two_schemas_share_a_file_even_where_case_does_not_count() {
-        let stems = schema_stems(&[("a", "empresa"), ("b", "empresa"), ("a", "Empresa"), ("a", "../x"), ("a", "é"), ("a", ".."), ("b", "Empresa")]);
+        let stems =
+            schema_stems(&[("a", "empresa"), ("b", "empresa"), ("a", "Empresa"), ("a", "../x"), ("a", "é"), ("a", ".."), ("b", "Empresa")]);
         let lower: BTreeSet<_> = stems.iter().map(|s| s.to_lowercase()).collect();
         assert_eq!(lower.len(), stems.len(), "{stems:?}");
         assert!(stems.iter().all(|s| !s.contains('/') && !s.starts_with('.')), "{stems:?}");

@@ -246,7 +246,12 @@ pub(super) mod tests {
             host: "erp".into(),
             started: jiff::Timestamp::UNIX_EPOCH,
             finished: jiff::Timestamp::UNIX_EPOCH,
-            encryption: EncryptionRecord { cipher: "aes-256-cbc".into(), kdf: "pbkdf2".into(), iterations: Some(600_000), digest: "sha256".into() },
+            encryption: EncryptionRecord {
+                cipher: "aes-256-cbc".into(),
+                kdf: "pbkdf2".into(),
+                iterations: Some(600_000),
+                digest: "sha256".into(),
+            },
             compression: CompressionRecord { algorithm: "gzip".into(), level: 6 },
             artifacts: vec![ArtifactRecord {
                 key: "sql/empresa1.sql.tar.gz.enc".into(),

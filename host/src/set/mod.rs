@@ -11,7 +11,9 @@ mod passport;
 mod seal;
 mod sums;
 
-pub use layout::{BACKUP_LOG, MANIFEST, MD5SUMS, RESTORE_NOTES, SEAL, SHA256SUMS, directory_key, grants_key, own_key, schema_key, schema_stems, set_key};
+pub use layout::{
+    BACKUP_LOG, MANIFEST, MD5SUMS, RESTORE_NOTES, SEAL, SHA256SUMS, directory_key, grants_key, own_key, schema_key, schema_stems, set_key,
+};
 pub use manifest::{ArtifactKind, ArtifactRecord, CompressionRecord, EncryptionRecord, FileRecord, Manifest, ManifestError, MissingRecord};
 pub use name::{SetName, SetNameError};
 pub use notes::restore_notes;

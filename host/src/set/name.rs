@@ -26,6 +26,7 @@ impl SetName {
     }
 
     /// The name one second later: for a run that starts in the same second as another, or in the hour that a clock change repeats.
+    #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(jiff::Span::new().seconds(1)))
     }
@@ -83,7 +84,14 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for text in ["", "backup_2024_03_15", "backup_2024_13_15_02_00_00", "backup_2024_02_30_02_00_00", "backup_2024_03_15_02_00_0x", "backup_+024_03_15_02_00_00"] {
+        for text in [
+            "",
+            "backup_2024_03_15",
+            "backup_2024_13_15_02_00_00",
+            "backup_2024_02_30_02_00_00",
+            "backup_2024_03_15_02_00_0x",
+            "backup_+024_03_15_02_00_00",
+        ] {
             assert!(text.parse::<SetName>().is_err(), "{text}");
         }
     }

@@ -73,7 +73,9 @@ fn section(text: &mut String, words: &Words, manifest: &Manifest) {
     let of = |kind| manifest.artifacts.iter().filter(move |artifact| artifact.kind == kind);
     let commands: Vec<String> = of(ArtifactKind::Schema).map(|artifact| schema_commands(manifest, artifact)).collect();
     blocks(text, words.databases, Some(words.databases_note), &commands);
-    let commands: Vec<String> = of(ArtifactKind::Grants).map(|artifact| format!("{} | tar {} -\nless grants.sql", decrypt(manifest, artifact), tar_extract(manifest))).collect();
+    let commands: Vec<String> = of(ArtifactKind::Grants)
+        .map(|artifact| format!("{} | tar {} -\nless grants.sql", decrypt(manifest, artifact), tar_extract(manifest)))
+        .collect();
     blocks(text, words.grants, None, &commands);
     let folder = if words.heading == ENGLISH.heading { "restored" } else { "restaurado" };
     let commands: Vec<String> = of(ArtifactKind::Directory)
@@ -83,7 +85,9 @@ fn section(text: &mut String, words: &Words, manifest: &Manifest) {
         })
         .collect();
     blocks(text, words.directories, None, &commands);
-    let commands: Vec<String> = of(ArtifactKind::Own).map(|artifact| format!("mkdir -p cofre\n{} | tar -C cofre {} -", decrypt(manifest, artifact), tar_extract(manifest))).collect();
+    let commands: Vec<String> = of(ArtifactKind::Own)
+        .map(|artifact| format!("mkdir -p cofre\n{} | tar -C cofre {} -", decrypt(manifest, artifact), tar_extract(manifest)))
+        .collect();
     blocks(text, words.own, None, &commands);
     block(text, words.seal, SEAL_CHECK);
     let _ = writeln!(text, "{} `cofre restore {}`.\n", words.with_cofre, manifest.set);

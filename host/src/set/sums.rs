@@ -1,5 +1,7 @@
 //! `SHA256SUMS` and `MD5SUMS`, in the form that coreutils' `sha256sum -c` and `md5sum -c` read.
 
+use std::fmt::Write as _;
+
 use super::manifest::{ArtifactRecord, FileRecord};
 
 /// Text of `SHA256SUMS`.
@@ -14,5 +16,8 @@ pub fn md5_sums(artifacts: &[ArtifactRecord], files: &[FileRecord]) -> String {
 
 // Keys have neither backslash nor line feed (the manifest refuses them), so coreutils' escaped form is never needed.
 fn lines<'a>(entries: impl Iterator<Item = (&'a String, &'a String)>) -> String {
-    entries.map(|(digest, key)| format!("{digest}  {key}\n")).collect()
+    entries.fold(String::new(), |mut text, (digest, key)| {
+        let _ = writeln!(text, "{digest}  {key}");
+        text
+    })
 }

@@ -126,7 +126,14 @@ impl Spool {
     /// When another process holds it.
     pub fn lock_run(&self) -> Result<RunLock, SpoolError> {
         let path = self.directory.join(LOCK);
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed("open", &path))?;
         let mut looks = 0;
         while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {
@@ -191,7 +198,8 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), SpoolError> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(PARTIAL);
     let partial = PathBuf::from(partial);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(failed("make", &partial))?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&partial).map_err(failed("make", &partial))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed("write", &partial))?;
     std::fs::rename(&partial, path).map_err(failed("rename", &partial))?;
     path.parent().map_or(Ok(()), sync_directory)
@@ -232,7 +240,8 @@ mod tests {
     #[test]
     fn what_a_crash_leaves_is_told_from_the_directory_alone() {
         let (_directory, spool) = spool();
-        let names: Vec<SetName> = ["backup_2026_01_01_00_00_00", "backup_2026_01_02_00_00_00"].iter().map(|name| name.parse().expect("valid")).collect();
+        let names: Vec<SetName> =
+            ["backup_2026_01_01_00_00_00", "backup_2026_01_02_00_00_00"].iter().map(|name| name.parse().expect("valid")).collect();
         spool.create_set(names[1]).expect("made");
         spool.create_set(names[0]).expect("made").seal().expect("sealed");
         assert_eq!(spool.left_overs().expect("listed"), [(names[0], LeftOver::Sealed), (names[1], LeftOver::Producing)]);

@@ -182,7 +182,8 @@ impl SpoolSet {
     /// # Errors
     /// When a file is still growing, or the state cannot be written.
     pub fn seal(&self) -> Result<(), SpoolError> {
-        let growing = self.files().iter().find(|(_, entry)| matches!(*entry.growth.borrow(), Growth::Growing(_))).map(|(key, _)| self.path(key));
+        let growing =
+            self.files().iter().find(|(_, entry)| matches!(*entry.growth.borrow(), Growth::Growing(_))).map(|(key, _)| self.path(key));
         if let Some(path) = growing {
             return Err(failed("seal", &path)(io::Error::other("it is still being written")));
         }
@@ -250,7 +251,8 @@ impl SpoolSet {
                 delete(&self.path(&key));
                 continue;
             }
-            let being_copied = |entry: &Entry| entry.need == Need::Copies && matches!(*entry.growth.borrow(), Growth::Finished(size) if size > 0);
+            let being_copied =
+                |entry: &Entry| entry.need == Need::Copies && matches!(*entry.growth.borrow(), Growth::Finished(size) if size > 0);
             if cancel.is_cancelled() || !files.values().any(being_copied) {
                 return Err(full);
             }
@@ -502,7 +504,12 @@ mod tests {
         let free = Arc::new(AtomicU64::new(5_000));
         let (directory, set) = on_a_disk_of(&free, Duration::from_secs(3_600));
         let message = refusal(&set);
-        assert!(message.contains(&directory.path().display().to_string()) && message.contains("5000 bytes free") && message.contains("16777216 needed"), "{message}");
+        assert!(
+            message.contains(&directory.path().display().to_string())
+                && message.contains("5000 bytes free")
+                && message.contains("16777216 needed"),
+            "{message}"
+        );
         set.put("a", b"12345").expect("written");
         set.settle("a", false);
         refusal(&set);

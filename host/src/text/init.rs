@@ -13,8 +13,16 @@ pub fn configuration_template(passphrase: &Path, locale: Locale) -> String {
 /// What `cofre init` says when it is done.
 pub fn init_done(config: &Path, passphrase: &Path, locale: Locale) -> String {
     match locale {
-        Locale::PtBr => format!("Configuração: {}\nSenha: {} (modo 0600)\n\nPróximos passos: edite a configuração, execute `cofre check` e depois `cofre run`.\n", config.display(), passphrase.display()),
-        Locale::En => format!("Configuration: {}\nPassphrase: {} (mode 0600)\n\nNext: edit the configuration, run `cofre check`, then `cofre run`.\n", config.display(), passphrase.display()),
+        Locale::PtBr => format!(
+            "Configuração: {}\nSenha: {} (modo 0600)\n\nPróximos passos: edite a configuração, execute `cofre check` e depois `cofre run`.\n",
+            config.display(),
+            passphrase.display()
+        ),
+        Locale::En => format!(
+            "Configuration: {}\nPassphrase: {} (mode 0600)\n\nNext: edit the configuration, run `cofre check`, then `cofre run`.\n",
+            config.display(),
+            passphrase.display()
+        ),
     }
 }
 

@@ -18,7 +18,8 @@ pub enum Locale {
 impl Locale {
     /// The language asked for on the command line, else that of the configuration, else that of the environment.
     pub fn choose(asked: Option<&str>, configured: Option<&str>) -> Self {
-        let environment = ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let environment =
+            ["LC_ALL", "LC_MESSAGES", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
         match asked.or(configured).map(str::to_owned).or(environment) {
             Some(name) if name.to_lowercase().starts_with("pt") => Self::PtBr,
             _ => Self::En,

@@ -94,7 +94,8 @@ mod tests {
     use super::*;
 
     fn facts() -> RunFacts {
-        let at = |text: &str| text.parse::<jiff::civil::DateTime>().expect("valid").to_zoned_datetime(jiff::tz::TimeZone::UTC).expect("valid");
+        let at =
+            |text: &str| text.parse::<jiff::civil::DateTime>().expect("valid").to_zoned_datetime(jiff::tz::TimeZone::UTC).expect("valid");
         RunFacts {
             set: "backup_2024_03_15_02_00_15".into(),
             started: at("2024-03-15T02:00:15"),

@@ -214,7 +214,8 @@ impl Destination for Fake {
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<ObjectPage, DestinationError> {
         enter(&self.state, &self.calls, (Verb::List, prefix)).await?;
         let state = self.state();
-        let mut found = state.objects.iter().filter(|(key, _)| key.starts_with(prefix) && cursor.is_none_or(|cursor| key.as_str() > cursor));
+        let mut found =
+            state.objects.iter().filter(|(key, _)| key.starts_with(prefix) && cursor.is_none_or(|cursor| key.as_str() > cursor));
         let objects: Vec<Object> = found.by_ref().take(2).map(|(key, bytes)| described(key, bytes, None)).collect();
         let cursor = found.next().and_then(|_| objects.last().map(|object| object.key.clone()));
         Ok(ObjectPage { objects, cursor })
@@ -229,7 +230,13 @@ impl Destination for Fake {
 
 impl Fake {
     fn upload(&self, key: &str, token: String) -> Box<dyn Upload> {
-        Box::new(FakeUpload { key: key.to_owned(), token, checksum: self.checksum, state: Arc::clone(&self.state), calls: Arc::clone(&self.calls) })
+        Box::new(FakeUpload {
+            key: key.to_owned(),
+            token,
+            checksum: self.checksum,
+            state: Arc::clone(&self.state),
+            calls: Arc::clone(&self.calls),
+        })
     }
 }
 

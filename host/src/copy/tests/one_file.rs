@@ -81,7 +81,9 @@ async fn a_cut_upload_resumes_at_its_durable_offset() {
     for part in [1, 5, 23, 24] {
         let parts = bytes.len().div_ceil(part);
         for cut in 0..parts {
-            for fault in [Fault::Cut(0), Fault::Cut(part as u64 / 2), Fault::After(0), Fault::After(part as u64 / 2), Fault::After(part as u64)] {
+            for fault in
+                [Fault::Cut(0), Fault::Cut(part as u64 / 2), Fault::After(0), Fault::After(part as u64 / 2), Fault::After(part as u64)]
+            {
                 let bench = Bench::in_parts_of(part as u64);
                 bench.fake.queue(Verb::Write, std::iter::repeat_n(Fault::Pass, cut).chain([fault]));
                 bench.arrives(&bytes).await;
@@ -326,8 +328,10 @@ async fn a_cancelled_copy_ends_at_once_wherever_it_is() {
 }
 
 fn fault() -> impl Strategy<Value = (Verb, Fault)> {
-    let verb = prop_oneof![Just(Verb::Begin), Just(Verb::Resume), Just(Verb::Token), Just(Verb::Offset), Just(Verb::Stat), Just(Verb::Abort)];
-    let kinds = prop_oneof![Just(Kind::Unavailable), Just(Kind::SessionLost), Just(Kind::Integrity), Just(Kind::RateLimited), Just(Kind::NotFound)];
+    let verb =
+        prop_oneof![Just(Verb::Begin), Just(Verb::Resume), Just(Verb::Token), Just(Verb::Offset), Just(Verb::Stat), Just(Verb::Abort)];
+    let kinds =
+        prop_oneof![Just(Kind::Unavailable), Just(Kind::SessionLost), Just(Kind::Integrity), Just(Kind::RateLimited), Just(Kind::NotFound)];
     let body = prop_oneof![
         2 => Just(Fault::Pass),
         2 => (0_u64..12).prop_map(Fault::Cut),
@@ -335,7 +339,8 @@ fn fault() -> impl Strategy<Value = (Verb, Fault)> {
         1 => (-3_i64..4).prop_map(Fault::Lie),
         1 => kinds.clone().prop_map(|kind| Fault::Before(kind, true)),
     ];
-    let end = prop_oneof![Just(Fault::Pass), Just(Fault::After(0)), Just(Fault::Short), kinds.clone().prop_map(|kind| Fault::Before(kind, true))];
+    let end =
+        prop_oneof![Just(Fault::Pass), Just(Fault::After(0)), Just(Fault::Short), kinds.clone().prop_map(|kind| Fault::Before(kind, true))];
     prop_oneof![
         3 => body.prop_map(|fault| (Verb::Write, fault)),
         1 => end.prop_map(|fault| (Verb::Finish, fault)),

@@ -65,7 +65,9 @@ pub fn compare(expected: &SchemaPassport, found: &SchemaPassport) -> Vec<Differe
     for object in &expected.objects {
         match objects.get(&(object.kind, &object.name)) {
             None => differ(&object.name, format!("the {:?} is missing", object.kind).to_lowercase()),
-            Some(other) if other.definition_sha256 != object.definition_sha256 => differ(&object.name, format!("the definition of the {:?} differs", object.kind).to_lowercase()),
+            Some(other) if other.definition_sha256 != object.definition_sha256 => {
+                differ(&object.name, format!("the definition of the {:?} differs", object.kind).to_lowercase());
+            }
             Some(_) => {}
         }
     }

@@ -85,7 +85,8 @@ pub(super) async fn connect(settings: &MysqlSettings, schema: Option<&str>) -> R
         options = options.ssl_opts(Some(tls));
     }
     let connected = tokio::time::timeout(CONNECT, Conn::new(options)).await;
-    let mut connection = connected.map_err(|_| failed(format!("no answer within {} s", CONNECT.as_secs())))?.map_err(|error| failed(error.to_string()))?;
+    let mut connection =
+        connected.map_err(|_| failed(format!("no answer within {} s", CONNECT.as_secs())))?.map_err(|error| failed(error.to_string()))?;
     let session = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', sql_quote_show_create = 1, \
                    net_write_timeout = 3600, net_read_timeout = 3600, wait_timeout = 28800, foreign_key_checks = 0, unique_checks = 0";
     connection.query_drop(session).await.map_err(|error| failed(error.to_string()))?;

@@ -15,8 +15,19 @@ use crate::ports::{ObjectKind, TableKind};
 
 /// Types whose values may be larger than a chunk of a dump.
 const LARGE_TYPES: [&str; 13] = [
-    "mediumtext", "longtext", "mediumblob", "longblob", "json", "geometry", "linestring", "polygon", "multipoint", "multilinestring",
-    "multipolygon", "geometrycollection", "geomcollection",
+    "mediumtext",
+    "longtext",
+    "mediumblob",
+    "longblob",
+    "json",
+    "geometry",
+    "linestring",
+    "polygon",
+    "multipoint",
+    "multilinestring",
+    "multipolygon",
+    "geometrycollection",
+    "geomcollection",
 ];
 /// Engines whose tables take part in a consistent snapshot.
 const TRANSACTIONAL: [&str; 3] = ["innodb", "rocksdb", "tokudb"];
@@ -88,7 +99,10 @@ fn named(row: &mut Row, name: &str) -> Option<String> {
 
 /// Character set and collation of a schema.
 pub(super) async fn schema_defaults(connection: &mut Conn, schema: &str) -> Result<(String, String), MysqlError> {
-    let sql = format!("SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", string(schema));
+    let sql = format!(
+        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+        string(schema)
+    );
     let found: Option<(String, String)> = connection.query_first(sql).await.doing(|| format!("look at schema `{schema}`"))?;
     found.ok_or_else(|| MysqlError::Dump(format!("schema `{schema}` vanished while it was read")))
 }
@@ -99,13 +113,16 @@ pub(super) async fn tables(connection: &mut Conn, snapshot: &Snapshot, schema: &
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, DATA_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
         string(schema)
     );
-    let rows: Vec<(String, String, Option<String>, Option<u64>)> = connection.query(sql).await.doing(|| format!("list the tables of `{schema}`"))?;
+    let rows: Vec<(String, String, Option<String>, Option<u64>)> =
+        connection.query(sql).await.doing(|| format!("list the tables of `{schema}`"))?;
     let mut tables = Vec::new();
     for (name, kind, engine, data_length) in rows {
         if snapshot.patterns.exclude_tables.is_match(format!("{schema}.{name}")) {
             continue;
         }
-        let engine = engine.ok_or_else(|| MysqlError::Dump(format!("table `{schema}`.`{name}` is damaged or its engine is not loaded: the server reports none")))?;
+        let engine = engine.ok_or_else(|| {
+            MysqlError::Dump(format!("table `{schema}`.`{name}` is damaged or its engine is not loaded: the server reports none"))
+        })?;
         let kind = match kind.as_str() {
             "SEQUENCE" => TableKind::Sequence,
             "SYSTEM VERSIONED" => TableKind::SystemVersioned,
@@ -117,11 +134,17 @@ pub(super) async fn tables(connection: &mut Conn, snapshot: &Snapshot, schema: &
     Ok(tables)
 }
 
-async fn table(connection: &mut Conn, schema: &str, (name, kind, engine, data_length): (String, TableKind, String, u64)) -> Result<Table, MysqlError> {
+async fn table(
+    connection: &mut Conn,
+    schema: &str,
+    (name, kind, engine, data_length): (String, TableKind, String, u64),
+) -> Result<Table, MysqlError> {
     let place = format!("{}.{}", quoted(schema), quoted(&name));
     let verb = if kind == TableKind::Sequence { "SEQUENCE" } else { "TABLE" };
-    let shown: Option<Row> = connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
-    let create = shown.and_then(|mut row| text(&mut row, 1)).ok_or_else(|| MysqlError::Dump(format!("{place} vanished while it was read")))?;
+    let shown: Option<Row> =
+        connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
+    let create =
+        shown.and_then(|mut row| text(&mut row, 1)).ok_or_else(|| MysqlError::Dump(format!("{place} vanished while it was read")))?;
     let create = without_schema(&create, schema);
     let (columns, has_float) = columns(connection, schema, &name, kind).await?;
     let (key, integer_key) = if has_float { (Vec::new(), false) } else { primary_key(connection, schema, &name).await? };
@@ -154,7 +177,8 @@ async fn columns(connection: &mut Conn, schema: &str, table: &str, kind: TableKi
         string(schema),
         string(table)
     );
-    let rows: Vec<(String, String, String, String)> = connection.query(sql).await.doing(|| format!("read the columns of `{schema}`.`{table}`"))?;
+    let rows: Vec<(String, String, String, String)> =
+        connection.query(sql).await.doing(|| format!("read the columns of `{schema}`.`{table}`"))?;
     let mut columns = Vec::new();
     let mut period = false;
     for (name, data_type, extra, expression) in rows {
@@ -195,16 +219,35 @@ async fn primary_key(connection: &mut Conn, schema: &str, table: &str) -> Result
 }
 
 /// Views, triggers, routines and events, in the order in which they can be made. `unreadable` is told of what the account may not see.
-pub(super) async fn objects(connection: &mut Conn, snapshot: &Snapshot, schema: &str, unreadable: &mut Vec<String>) -> Result<Vec<Object>, MysqlError> {
+pub(super) async fn objects(
+    connection: &mut Conn,
+    snapshot: &Snapshot,
+    schema: &str,
+    unreadable: &mut Vec<String>,
+) -> Result<Vec<Object>, MysqlError> {
     let mut objects = Vec::new();
     let own = string(schema);
     let mut lists = vec![
-        (ObjectKind::Function, "FUNCTION", format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'FUNCTION'")),
-        (ObjectKind::Procedure, "PROCEDURE", format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'PROCEDURE'")),
+        (
+            ObjectKind::Function,
+            "FUNCTION",
+            format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'FUNCTION'"),
+        ),
+        (
+            ObjectKind::Procedure,
+            "PROCEDURE",
+            format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'PROCEDURE'"),
+        ),
     ];
     if snapshot.is_mariadb() {
         for kind in ["PACKAGE", "PACKAGE BODY"] {
-            lists.push((ObjectKind::Package, kind, format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = '{kind}'")));
+            lists.push((
+                ObjectKind::Package,
+                kind,
+                format!(
+                    "SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = '{kind}'"
+                ),
+            ));
         }
     }
     lists.push((ObjectKind::View, "VIEW", format!("SELECT TABLE_NAME, '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {own}")));
@@ -215,13 +258,15 @@ pub(super) async fn objects(connection: &mut Conn, snapshot: &Snapshot, schema: 
     ));
     lists.push((ObjectKind::Event, "EVENT", format!("SELECT EVENT_NAME, '' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {own}")));
     for (kind, verb, sql) in lists {
-        let mut names: Vec<(String, String)> = connection.query(sql).await.doing(|| format!("list what `{schema}` holds of kind {verb}"))?;
+        let mut names: Vec<(String, String)> =
+            connection.query(sql).await.doing(|| format!("list what `{schema}` holds of kind {verb}"))?;
         if kind != ObjectKind::Trigger {
             names.sort_unstable();
         }
         for (name, table) in names {
             let place = format!("{}.{}", quoted(schema), quoted(&name));
-            let shown: Option<Row> = connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
+            let shown: Option<Row> =
+                connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
             match shown.and_then(|mut row| object(kind, &name, schema, &mut row)) {
                 Some(object) => objects.push(Object { table: (!table.is_empty()).then_some(table), ..object }),
                 None => unreadable.push(format!("{} {place}", verb.to_lowercase())),
@@ -252,9 +297,11 @@ fn object(kind: ObjectKind, name: &str, schema: &str, row: &mut Row) -> Option<O
 
 /// Views after the views that they read from; everything else stays as it came.
 fn in_order(objects: Vec<Object>) -> Vec<Object> {
-    let names: BTreeSet<String> = objects.iter().filter(|object| object.kind == ObjectKind::View).map(|object| object.name.clone()).collect();
+    let names: BTreeSet<String> =
+        objects.iter().filter(|object| object.kind == ObjectKind::View).map(|object| object.name.clone()).collect();
     let (views, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.kind == ObjectKind::View);
-    let first_after = others.iter().position(|object| matches!(object.kind, ObjectKind::Trigger | ObjectKind::Event)).unwrap_or(others.len());
+    let first_after =
+        others.iter().position(|object| matches!(object.kind, ObjectKind::Trigger | ObjectKind::Event)).unwrap_or(others.len());
     let (mut ordered, mut waiting, mut done) = (Vec::new(), views, BTreeSet::new());
     while !waiting.is_empty() {
         let before = waiting.len();
@@ -284,7 +331,16 @@ mod tests {
     use super::*;
 
     fn view(name: &str, create: &str) -> Object {
-        Object { kind: ObjectKind::View, name: name.into(), table: None, create: create.into(), sql_mode: None, collation: None, time_zone: None, definition_sha256: String::new() }
+        Object {
+            kind: ObjectKind::View,
+            name: name.into(),
+            table: None,
+            create: create.into(),
+            sql_mode: None,
+            collation: None,
+            time_zone: None,
+            definition_sha256: String::new(),
+        }
     }
 
     #[test]
@@ -295,7 +351,8 @@ mod tests {
 
     #[test]
     fn the_next_number_is_no_part_of_a_definition() {
-        let one = canonical("CREATE TABLE `t` (`a` int COMMENT ' AUTO_INCREMENT=5') ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4");
+        let one =
+            canonical("CREATE TABLE `t` (`a` int COMMENT ' AUTO_INCREMENT=5') ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=utf8mb4");
         assert_eq!(one, "CREATE TABLE `t` (`a` int COMMENT ' AUTO_INCREMENT=5') ENGINE=InnoDB DEFAULT CHARSET=utf8mb4");
     }
 }

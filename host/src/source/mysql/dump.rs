@@ -69,7 +69,11 @@ impl Snapshot {
         }
         let entry = DumpEntry { name: format!("{}.sql", context.stem), data: master.into_bytes() };
         context.out.send(entry).await.map_err(|_| MysqlError::Abandoned)?;
-        let object = |object: &Object| ObjectPassport { kind: object.kind, name: object.name.clone(), definition_sha256: object.definition_sha256.clone() };
+        let object = |object: &Object| ObjectPassport {
+            kind: object.kind,
+            name: object.name.clone(),
+            definition_sha256: object.definition_sha256.clone(),
+        };
         let mut objects: Vec<ObjectPassport> = objects.iter().map(object).collect();
         objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         Ok(SchemaPassport { schema: schema.to_owned(), charset: defaults.0, collation: defaults.1, tables: passports, objects })
@@ -115,7 +119,8 @@ impl Snapshot {
                 let (schema, folder, context) = (schema.to_owned(), folder.to_owned(), Arc::clone(context));
                 readers.spawn(async move {
                     let (mut connection, permit) = snapshot.connections.take().await?;
-                    let target = Target { folder: &folder, out: &context.out, meter: &context.meter, cancel: &snapshot.cancel, files: &files };
+                    let target =
+                        Target { folder: &folder, out: &context.out, meter: &context.meter, cancel: &snapshot.cancel, files: &files };
                     let tally = read(&mut connection, &schema, &table, &condition, &target).await?;
                     snapshot.connections.put(connection).await;
                     drop(permit);
@@ -194,7 +199,8 @@ async fn describe(connection: &mut Conn, snapshot: &Snapshot, schema: &str, warn
         if table.kind == TableKind::Sequence {
             sequence_value(connection, schema, table).await?;
         } else if !table.transactional {
-            let message = format!("engine {} takes no part in the snapshot: its rows are as they were at the moment of reading", table.engine);
+            let message =
+                format!("engine {} takes no part in the snapshot: its rows are as they were at the moment of reading", table.engine);
             warnings.push(format!("{schema}.{}", table.name), message);
         }
     }
@@ -203,8 +209,10 @@ async fn describe(connection: &mut Conn, snapshot: &Snapshot, schema: &str, warn
 
 /// Adds the next value of a sequence to its definition.
 async fn sequence_value(connection: &mut Conn, schema: &str, table: &mut Table) -> Result<(), MysqlError> {
-    let sql = format!("SELECT CAST(next_not_cached_value AS CHAR), CAST(cycle_count AS CHAR) FROM {}.{}", quoted(schema), quoted(&table.name));
-    let value: Option<(String, String)> = connection.query_first(sql).await.doing(|| format!("read sequence `{schema}`.`{}`", table.name))?;
+    let sql =
+        format!("SELECT CAST(next_not_cached_value AS CHAR), CAST(cycle_count AS CHAR) FROM {}.{}", quoted(schema), quoted(&table.name));
+    let value: Option<(String, String)> =
+        connection.query_first(sql).await.doing(|| format!("read sequence `{schema}`.`{}`", table.name))?;
     if let Some((next, round)) = value {
         let _ = write!(table.create, ";\nDO SETVAL({}, {next}, 0, {round})", quoted(&table.name));
     }

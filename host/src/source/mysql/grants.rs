@@ -13,7 +13,8 @@ use crate::ports::Warnings;
 const INTERNAL: [&str; 4] = ["mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema"];
 
 pub(super) async fn script(connection: &mut Conn, warnings: &Warnings, source: &str) -> Result<String, MysqlError> {
-    let mut script = String::from("-- Read this before you run it: it makes accounts, with the password hashes that they had.\nSET NAMES utf8mb4;\n");
+    let mut script =
+        String::from("-- Read this before you run it: it makes accounts, with the password hashes that they had.\nSET NAMES utf8mb4;\n");
     let mariadb = "SELECT User, Host, is_role FROM mysql.user ORDER BY is_role DESC, User, Host";
     let mut users: Result<Vec<(String, String, String)>, _> = connection.query(mariadb).await;
     if users.is_err() {

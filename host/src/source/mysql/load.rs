@@ -70,7 +70,18 @@ impl Loader {
         let mut main = connect(settings, None).await?;
         prepare(&mut main, schema, &options).await?;
         let ids = Arc::new(Mutex::new(vec![main.id()]));
-        Ok(Self { settings: settings.clone(), schema: schema.to_owned(), options, main, sender: None, workers: Vec::new(), ids, report: LoadReport::default(), cancel, meter })
+        Ok(Self {
+            settings: settings.clone(),
+            schema: schema.to_owned(),
+            options,
+            main,
+            sender: None,
+            workers: Vec::new(),
+            ids,
+            report: LoadReport::default(),
+            cancel,
+            meter,
+        })
     }
 
     /// Whether a file of the dump is needed at all; one that is not need not be read.
@@ -121,7 +132,10 @@ impl Loader {
     pub async fn finish(mut self) -> Result<LoadReport, MysqlError> {
         self.settle().await?;
         if let Some(table) = &self.options.table {
-            let sql = format!("SHOW TABLES LIKE {}", super::definitions::string(&table.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%")));
+            let sql = format!(
+                "SHOW TABLES LIKE {}",
+                super::definitions::string(&table.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
+            );
             let found: Option<String> = self.main.query_first(sql).await.doing(|| format!("look for table `{table}`"))?;
             if found.is_none() {
                 return Err(MysqlError::Dump(format!("the backup holds no table `{table}`")));
@@ -197,7 +211,9 @@ async fn prepare(main: &mut Conn, schema: &str, options: &LoadOptions) -> Result
                 if found.unwrap_or(0) > 0 && !overwrite {
                     return Err(MysqlError::NotEmpty(format!("{schema}.{table}")));
                 }
-                main.query_drop(format!("DROP TABLE IF EXISTS {target}.{}", quoted(table))).await.doing(|| format!("drop table `{schema}`.`{table}`"))?;
+                main.query_drop(format!("DROP TABLE IF EXISTS {target}.{}", quoted(table)))
+                    .await
+                    .doing(|| format!("drop table `{schema}`.`{table}`"))?;
             }
         }
     }

@@ -86,7 +86,13 @@ impl Files {
 }
 
 /// Reads the rows of `table` that fall under `condition` (all where it is empty).
-pub(super) async fn read(connection: &mut Conn, schema: &str, table: &Table, condition: &str, target: &Target<'_>) -> Result<Tally, MysqlError> {
+pub(super) async fn read(
+    connection: &mut Conn,
+    schema: &str,
+    table: &Table,
+    condition: &str,
+    target: &Target<'_>,
+) -> Result<Tally, MysqlError> {
     let mut writer = RowWriter::new(table, target);
     let piecewise = !table.key.is_empty() && table.columns.iter().any(|column| column.large);
     let large_rows = stream(connection, &select(schema, table, condition, piecewise), table, piecewise, &mut writer).await?;
@@ -111,10 +117,18 @@ fn select(schema: &str, table: &Table, condition: &str, piecewise: bool) -> Stri
     let mut parts: Vec<String> = Vec::new();
     for column in &table.columns {
         let expression = expression(column);
-        parts.push(if column.large && piecewise { format!("IF(OCTET_LENGTH({expression}) > {LARGE}, NULL, {expression})") } else { expression });
+        parts.push(if column.large && piecewise {
+            format!("IF(OCTET_LENGTH({expression}) > {LARGE}, NULL, {expression})")
+        } else {
+            expression
+        });
     }
     if piecewise {
-        let tests = table.columns.iter().filter(|column| column.large).map(|column| format!("COALESCE(OCTET_LENGTH({}) > {LARGE}, 0)", quoted(&column.name)));
+        let tests = table
+            .columns
+            .iter()
+            .filter(|column| column.large)
+            .map(|column| format!("COALESCE(OCTET_LENGTH({}) > {LARGE}, 0)", quoted(&column.name)));
         parts.push(tests.collect::<Vec<_>>().join(" OR "));
     }
     let history = if table.kind == TableKind::SystemVersioned { " FOR SYSTEM_TIME ALL" } else { "" };
@@ -123,7 +137,13 @@ fn select(schema: &str, table: &Table, condition: &str, piecewise: bool) -> Stri
 }
 
 /// Streams a result into `writer`; returns conditions that address the rows with large values.
-async fn stream(connection: &mut Conn, sql: &str, table: &Table, piecewise: bool, writer: &mut RowWriter<'_>) -> Result<Vec<String>, MysqlError> {
+async fn stream(
+    connection: &mut Conn,
+    sql: &str,
+    table: &Table,
+    piecewise: bool,
+    writer: &mut RowWriter<'_>,
+) -> Result<Vec<String>, MysqlError> {
     let place = || format!("read table `{}`", table.name);
     let mut result = connection.query_iter(sql).await.doing(place)?;
     let mut large_rows = Vec::new();
@@ -198,12 +218,11 @@ impl<'a> RowWriter<'a> {
 
     async fn row(&mut self, values: &[Option<Value>]) -> Result<(), MysqlError> {
         self.begin();
-        match self.statement {
-            Some(_) => self.buffer.extend_from_slice(b",\n"),
-            None => {
-                self.statement = Some(self.buffer.len());
-                self.buffer.extend_from_slice(&self.insert);
-            }
+        if self.statement.is_some() {
+            self.buffer.extend_from_slice(b",\n");
+        } else {
+            self.statement = Some(self.buffer.len());
+            self.buffer.extend_from_slice(&self.insert);
         }
         let start = self.buffer.len();
         self.buffer.push(b'(');
@@ -257,17 +276,20 @@ impl<'a> RowWriter<'a> {
         self.flush().await?;
         let table = self.table;
         let from = format!("FROM {}.{} WHERE {key}", quoted(schema), quoted(&table.name));
-        let parts = table.columns.iter().map(|column| if column.large { format!("OCTET_LENGTH({})", raw(column)) } else { expression(column) });
+        let parts =
+            table.columns.iter().map(|column| if column.large { format!("OCTET_LENGTH({})", raw(column)) } else { expression(column) });
         let sql = format!("SELECT {} {from}", parts.collect::<Vec<_>>().join(", "));
         let row: Option<Row> = connection.query_first(sql).await.doing(|| format!("read a large row of table `{}`", table.name))?;
-        let values = row.ok_or_else(|| MysqlError::Dump(format!("a row of table `{}` vanished inside its snapshot", table.name)))?.unwrap_raw();
+        let values =
+            row.ok_or_else(|| MysqlError::Dump(format!("a row of table `{}` vanished inside its snapshot", table.name)))?.unwrap_raw();
         let mut large = LargeRow::new(self.target.files.number(), &table.name, self.insert.clone());
         for (index, (column, value)) in table.columns.iter().zip(&values).enumerate() {
             large.text(if index == 0 { b"(" } else { b"," });
             match value {
                 Some(Value::Bytes(length)) if column.large => {
                     let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
-                    let length: usize = length.ok_or_else(|| MysqlError::Dump(format!("a length in table `{}` is no number", table.name)))?;
+                    let length: usize =
+                        length.ok_or_else(|| MysqlError::Dump(format!("a length in table `{}` is no number", table.name)))?;
                     self.large_value(connection, &from, (column, index, length), &mut large).await?;
                 }
                 _ => {
@@ -289,7 +311,13 @@ impl<'a> RowWriter<'a> {
     }
 
     /// Builds one value up in a user variable.
-    async fn large_value(&mut self, connection: &mut Conn, from: &str, (column, index, length): (&Column, usize, usize), large: &mut LargeRow) -> Result<(), MysqlError> {
+    async fn large_value(
+        &mut self,
+        connection: &mut Conn,
+        from: &str,
+        (column, index, length): (&Column, usize, usize),
+        large: &mut LargeRow,
+    ) -> Result<(), MysqlError> {
         let variable = format!("@cofre_{}_{index}", large.identity);
         let binary = column.form == Form::Binary;
         large.note(if binary { b"x'" } else { b"'" });
@@ -300,13 +328,18 @@ impl<'a> RowWriter<'a> {
                 return Err(MysqlError::Cancelled);
             }
             let sql = format!("SELECT SUBSTRING({}, {}, {PIECE}) {from}", raw(column), offset + 1);
-            let piece: Option<Vec<u8>> = connection.query_first(sql).await.doing(|| format!("read a large value of table `{}`", self.table.name))?;
+            let piece: Option<Vec<u8>> =
+                connection.query_first(sql).await.doing(|| format!("read a large value of table `{}`", self.table.name))?;
             let piece = piece.unwrap_or_default();
             if piece.len() != PIECE.min(length - offset) {
                 return Err(MysqlError::Dump(format!("a large value of table `{}` came short", self.table.name)));
             }
             let mut literal = Vec::with_capacity(2 * piece.len());
-            if binary { hex(&piece, &mut literal) } else { escape(&piece, &mut literal) }
+            if binary {
+                hex(&piece, &mut literal);
+            } else {
+                escape(&piece, &mut literal);
+            }
             large.note(&literal);
             self.begin();
             self.buffer.extend_from_slice(format!("SET {variable} = CONCAT({variable}, x'").as_bytes());

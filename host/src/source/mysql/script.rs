@@ -113,10 +113,7 @@ mod tests {
     #[test]
     fn statements_end_where_the_client_ends_them() {
         let script = "-- head\nSET a = ';';\nDELIMITER ;;\nCREATE TRIGGER t BEGIN x; y -- don't;\n; END;;\nDELIMITER ;\nSELECT `a;b`, \"c;\" /* ; */;\n";
-        assert_eq!(
-            statements(script),
-            ["SET a = ';'", "CREATE TRIGGER t BEGIN x; y -- don't;\n; END", "SELECT `a;b`, \"c;\" /* ; */"]
-        );
+        assert_eq!(statements(script), ["SET a = ';'", "CREATE TRIGGER t BEGIN x; y -- don't;\n; END", "SELECT `a;b`, \"c;\" /* ; */"]);
     }
 
     #[test]

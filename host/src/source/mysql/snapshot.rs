@@ -76,8 +76,15 @@ impl Snapshot {
                 return Err(MysqlError::Cancelled);
             }
             let mut connection = connect(settings, None).await?;
-            connection.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.doing(|| "set the isolation level".to_owned())?;
-            let begun = if server.flavor == "mysql" { connection.query_drop(BEGIN).await } else { Err(mysql_async::DriverError::ConnectionClosed.into()) };
+            connection
+                .query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                .await
+                .doing(|| "set the isolation level".to_owned())?;
+            let begun = if server.flavor == "mysql" {
+                connection.query_drop(BEGIN).await
+            } else {
+                Err(mysql_async::DriverError::ConnectionClosed.into())
+            };
             if begun.is_err() {
                 connection.query_drop(BEGIN_OLD).await.doing(|| "begin a consistent snapshot".to_owned())?;
             }
@@ -179,7 +186,10 @@ async fn lock(connection: &mut Conn, settings: &MysqlSettings, server: &ServerIn
             warnings.push(&settings.name, message);
             Ok(false)
         }
-        Err(cause) => Err(MysqlError::Query { action: format!("take the global read lock within {seconds} s (a long query or transaction may hold it up)"), cause }),
+        Err(cause) => Err(MysqlError::Query {
+            action: format!("take the global read lock within {seconds} s (a long query or transaction may hold it up)"),
+            cause,
+        }),
     }
 }
 
@@ -198,7 +208,9 @@ async fn position(connection: &mut Conn, server: &ServerInfo, locked: bool, warn
             }
         }
         Ok(None) => {}
-        Err(_) => warnings.push("binary log", "its position could not be read; GRANT BINLOG MONITOR (MySQL: REPLICATION CLIENT) ON *.* mends it"),
+        Err(_) => {
+            warnings.push("binary log", "its position could not be read; GRANT BINLOG MONITOR (MySQL: REPLICATION CLIENT) ON *.* mends it");
+        }
     }
     if server.flavor == "mariadb" && position.binlog_file.is_some() {
         position.gtid = connection.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await.ok().flatten();
