@@ -4,6 +4,7 @@
 
 pub mod cofre;
 pub mod compare;
+pub mod mysql;
 pub mod packages;
 pub mod proxy;
 pub mod realistic;

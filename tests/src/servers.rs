@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::packages;
+use crate::{cofre, packages};
 
 /// How long a server may take to answer.
 const READY: Duration = Duration::from_mins(1);
@@ -22,7 +22,7 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0)).context("no free port")?.local_addr()?.port())
 }
 
-fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) -> Result<()> {
+pub(crate) fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) -> Result<()> {
     let deadline = Instant::now() + READY;
     while !ready() {
         if Instant::now() > deadline {
@@ -34,7 +34,7 @@ fn wait_until(what: &str, log: &Path, mut ready: impl FnMut() -> bool) -> Result
 }
 
 /// A process that ends with its owner.
-struct Owned(Child);
+pub(crate) struct Owned(pub(crate) Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
@@ -56,18 +56,19 @@ impl MariaDb {
     /// # Errors
     /// When it cannot be installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with more options of mariadbd, which win over ours: `--ssl-cert=…`, `--skip-log-bin`.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn start_with(options: &[&str]) -> Result<Self> {
         packages::ensure(&["mariadb-server", "mariadb-client"])?;
         let directory = tempfile::Builder::new().prefix("cofre-mariadb").tempdir()?;
         let data = directory.path().join("data");
         let log = directory.path().join("error.log");
-        let user = if rustix::process::geteuid().is_root() { vec!["--user=root"] } else { vec![] };
-        let output = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .args(&user)
-            .arg(format!("--datadir={}", data.display()))
-            .output()
-            .context("cannot run mariadb-install-db")?;
-        ensure!(output.status.success(), "mariadb-install-db failed: {}", String::from_utf8_lossy(&output.stderr));
+        copy_tree(&template()?, &data)?;
         let port = free_port()?;
         let socket = directory.path().join("s.sock");
         // A server that starts removes the temporary tables of every other one that shares its directory.
@@ -75,7 +76,7 @@ impl MariaDb {
         std::fs::create_dir(&temporary)?;
         let process = Command::new("mariadbd")
             .arg("--no-defaults")
-            .args(&user)
+            .args(run_as_root())
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", socket.display()))
             .arg(format!("--pid-file={}", directory.path().join("pid").display()))
@@ -96,6 +97,7 @@ impl MariaDb {
                 "--innodb-flush-log-at-trx-commit=2",
             ])
             .args(["--max-allowed-packet=256M", "--secure-file-priv="])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -150,6 +152,43 @@ impl MariaDb {
         ensure!(output.status.success(), "SQL failed: {}; at: {start}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
+}
+
+/// An empty data directory of the installed version: made once and kept, for making one takes longer than starting a server.
+fn template() -> Result<PathBuf> {
+    let output = Command::new("mariadbd").arg("--version").output().context("cannot run mariadbd")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version: String = text.split("Ver ").nth(1).unwrap_or("").chars().take_while(|letter| !letter.is_whitespace()).collect();
+    ensure!(!version.is_empty(), "mariadbd says no version: {text}");
+    let template = cofre::tools().join(format!("mariadb-{version}-empty"));
+    if template.exists() {
+        return Ok(template);
+    }
+    std::fs::create_dir_all(cofre::tools())?;
+    let fresh = tempfile::Builder::new().prefix("mariadb-new-").tempdir_in(cofre::tools())?;
+    let data = fresh.path().join("data");
+    let output = Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+        .args(run_as_root())
+        .arg(format!("--datadir={}", data.display()))
+        .output()
+        .context("cannot run mariadb-install-db")?;
+    ensure!(output.status.success(), "mariadb-install-db failed: {}", String::from_utf8_lossy(&output.stderr));
+    match std::fs::rename(&data, &template) {
+        Err(error) if !template.exists() => Err(error).context("cannot keep the empty data directory"),
+        _ => Ok(template), // another test that made one at the same time was first
+    }
+}
+
+/// mariadbd refuses to run as root unless told to.
+pub(crate) fn run_as_root() -> Option<&'static str> {
+    rustix::process::geteuid().is_root().then_some("--user=root")
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let output = Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to).output().context("cannot run cp")?;
+    ensure!(output.status.success(), "cannot copy {}: {}", from.display(), String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 /// An S3 server that checks signatures: SeaweedFS, from the Python package index.

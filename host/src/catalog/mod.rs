@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
 
 use crate::set::{Manifest, SetName};
@@ -119,17 +119,18 @@ impl Catalog {
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(open)?;
-        let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
+        // Two processes may open a new catalogue at once: the version is read under the write lock, or both would migrate.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;
+        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
         let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         if found > known {
             return Err(CatalogError::Later { path: path.to_path_buf(), found, known });
         }
         for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(found).unwrap_or(0)) {
-            let transaction = connection.transaction()?;
             transaction.execute_batch(migration)?;
             transaction.pragma_update(None, "user_version", i64::try_from(index + 1).unwrap_or(i64::MAX))?;
-            transaction.commit()?;
         }
+        transaction.commit()?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -391,6 +392,34 @@ mod tests {
         drop(Catalog::open(&path).expect("opens"));
         Connection::open(&path).expect("opens").pragma_update(None, "user_version", 99).expect("written");
         assert!(matches!(Catalog::open(&path), Err(CatalogError::Later { found: 99, .. })));
+    }
+
+    #[test]
+    fn a_new_catalogue_is_migrated_once_however_many_open_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("catalog.db");
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Catalog::open(&path).map(drop))).collect();
+            for opened in opened {
+                opened.join().expect("no panic").expect("opens");
+            }
+        });
+    }
+
+    #[test]
+    fn what_was_not_committed_is_gone_and_what_was_stays() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let set: SetName = "backup_2026_01_01_00_00_00".parse().expect("valid");
+        let path = directory.path().join("catalog.db");
+        let catalog = Catalog::open(&path).expect("opens");
+        catalog.remember_upload(set, "disk", "a", "t1").expect("written");
+        catalog.connection().execute_batch("BEGIN; DELETE FROM uploads; DELETE FROM copies;").expect("begun");
+        // What a killed process leaves: the database and its journal, with a transaction open.
+        let crashed = directory.path().join("crashed.db");
+        std::fs::copy(&path, &crashed).expect("copied");
+        std::fs::copy(directory.path().join("catalog.db-wal"), directory.path().join("crashed.db-wal")).expect("copied");
+        let catalog = Catalog::open(&crashed).expect("opens");
+        assert_eq!(catalog.upload(set, "disk", "a").expect("read").as_deref(), Some("t1"));
     }
 
     #[test]

@@ -79,7 +79,8 @@ pub async fn copy_file(context: &CopyContext<'_>, mut job: CopyJob) -> Result<Ob
             Err(CopyError::Destination { source, .. }) => source,
             other => return other,
         };
-        if starts_anew(&error) {
+        // A session that was lied about holds who knows what: a later run must not build upon it either.
+        if starts_anew(&error) || error.kind == DestinationErrorKind::Plugin {
             forsake(context, &job.key, &mut progress, error.kind).await;
         }
         if !progress.may_try_again(&context.policy, before, &error) {
@@ -161,13 +162,14 @@ fn starts_anew(error: &DestinationError) -> bool {
 /// Leaves a session for good; one that still exists is aborted, as nobody else will.
 async fn forsake(context: &CopyContext<'_>, key: &str, progress: &mut Progress, kind: DestinationErrorKind) {
     progress.own = false;
+    // First, so that a crash now cannot bring it back.
+    context.journal.forget(key);
     if let Some(session) = progress.session.take()
         && kind != DestinationErrorKind::SessionLost
         && let Ok(upload) = small(context, key, context.destination.resume(key, &session.token)).await
     {
         let _ = small(context, key, upload.abort()).await;
     }
-    context.journal.forget(key);
 }
 
 async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, progress: &mut Progress) -> Result<Object, CopyError> {

@@ -152,8 +152,9 @@ impl SetCopies {
 
     async fn ended(self) -> Vec<DestinationOutcome> {
         let mut outcomes = Vec::new();
-        for Running { name, commands, work } in self.lanes {
-            drop(commands);
+        // All of them at once: a lane must not wait for its end until another has found its own.
+        let lanes: Vec<_> = self.lanes.into_iter().map(|Running { name, commands: _, work }| (name, work)).collect();
+        for (name, work) in lanes {
             outcomes.push(work.await.unwrap_or_else(|panic| {
                 let error = Some(format!("the copies ended unexpectedly: {panic}"));
                 DestinationOutcome { name, complete: false, bytes: 0, seconds: 0.0, error }
@@ -246,7 +247,7 @@ impl LaneWork {
                 Some(ended) = copies.join_next() => self.note(ended),
                 command = commands.recv(), if open => match command {
                     Some(Command::Copy(job)) => waiting.push_back(job),
-                    Some(Command::Close(last)) => closing = Some(last),
+                    Some(Command::Close(last)) => (open, closing) = (false, Some(last)),
                     None => open = false,
                 },
                 else => break,

@@ -35,10 +35,10 @@ pub enum Kdf {
 pub struct Passphrase(Vec<u8>);
 
 impl Passphrase {
-    /// Takes the bytes up to the first line feed, as `openssl -pass file:` does.
+    /// Takes the bytes up to the first line feed, as `openssl -pass file:` does: a carriage return before it counts.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        Self(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+        Self(line.to_vec())
     }
 
     /// The bytes; keep them out of logs.
@@ -141,7 +141,8 @@ impl Encryptor {
     }
 }
 
-/// Decrypts what `openssl enc` wrote. End of file comes only after the padding held.
+/// Decrypts what `openssl enc` wrote. End of file comes only after the padding held; where the end is wrong, the bytes
+/// before it are still given out and every read after them fails.
 pub(super) struct DecryptReader<R> {
     source: R,
     cipher: cbc::Decryptor<Aes256>,
@@ -151,6 +152,8 @@ pub(super) struct DecryptReader<R> {
     /// Ciphertext not yet decrypted: less than a block, or the last whole block (it holds the padding).
     held: Vec<u8>,
     ended: bool,
+    /// What is wrong with the end.
+    cut: Option<&'static str>,
 }
 
 impl<R: Read> DecryptReader<R> {
@@ -168,7 +171,7 @@ impl<R: Read> DecryptReader<R> {
         salt.copy_from_slice(&header[8..]);
         let key = CipherKey::derive(passphrase, salt, kdf);
         let cipher = cbc::Decryptor::new(&key.key.into(), &key.iv.into());
-        Ok(Self { source, cipher, plain: Vec::new(), position: 0, held: Vec::new(), ended: false })
+        Ok(Self { source, cipher, plain: Vec::new(), position: 0, held: Vec::new(), ended: false, cut: None })
     }
 
     fn fill(&mut self) -> Result<(), PipelineError> {
@@ -180,7 +183,8 @@ impl<R: Read> DecryptReader<R> {
         let got = read_full(&mut self.source, &mut self.plain[before..])?;
         self.plain.truncate(before + got);
         if got < READ_SIZE {
-            return self.last();
+            self.last();
+            return Ok(());
         }
         let keep = (self.plain.len() - 1) / BLOCK * BLOCK;
         self.held.extend_from_slice(&self.plain[keep..]);
@@ -189,20 +193,23 @@ impl<R: Read> DecryptReader<R> {
         Ok(())
     }
 
-    fn last(&mut self) -> Result<(), PipelineError> {
+    fn last(&mut self) {
         self.ended = true;
-        if self.plain.is_empty() || !self.plain.len().is_multiple_of(BLOCK) {
-            return Err(PipelineError::Truncated("its length is no whole number of cipher blocks"));
+        let whole = self.plain.len() / BLOCK * BLOCK;
+        if self.plain.is_empty() || whole < self.plain.len() {
+            self.cut = Some("its length is no whole number of cipher blocks");
+            self.plain.truncate(whole);
+            self.decrypt();
+            return;
         }
         self.decrypt();
-        let padding = usize::from(self.plain[self.plain.len() - 1]);
-        let sound =
-            (1..=BLOCK).contains(&padding) && self.plain[self.plain.len() - padding..].iter().all(|byte| usize::from(*byte) == padding);
-        if !sound {
-            return Err(PipelineError::Truncated("the padding at its end is wrong (a wrong passphrase looks the same)"));
+        let padding = usize::from(self.plain[whole - 1]);
+        let sound = (1..=BLOCK).contains(&padding) && self.plain[whole - padding..].iter().all(|byte| usize::from(*byte) == padding);
+        if sound {
+            self.plain.truncate(whole - padding);
+        } else {
+            self.cut = Some("the padding at its end is wrong (a wrong passphrase looks the same)");
         }
-        self.plain.truncate(self.plain.len() - padding);
-        Ok(())
     }
 
     fn decrypt(&mut self) {
@@ -215,7 +222,7 @@ impl<R: Read> Read for DecryptReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.position == self.plain.len() {
             if self.ended {
-                return Ok(0);
+                return self.cut.map_or(Ok(0), |what| Err(PipelineError::Truncated(what).into()));
             }
             self.fill()?;
         }
@@ -259,6 +266,11 @@ mod tests {
             assert!(text.contains(&format!("key={}", hex::encode(key.key))), "{text}");
             assert!(text.contains(&format!("iv ={}", hex::encode(key.iv))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_passphrase_is_the_first_line_with_its_carriage_return_as_openssl_takes_it() {
+        assert_eq!(Passphrase::from_bytes(b"segredo\r\nx").as_bytes(), b"segredo\r");
     }
 
     #[test]

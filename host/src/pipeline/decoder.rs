@@ -13,9 +13,10 @@ use super::{Compression, PipelineError, gzip, zstd};
 
 const BLOCKS_AHEAD: usize = 2;
 
-/// Reads the plain bytes of an artifact.
+/// Reads the plain bytes of an artifact. After a failure it only fails: nothing behind a damaged block is given out.
 pub struct Decoder {
     inner: Inner,
+    failed: bool,
 }
 
 enum Inner {
@@ -55,16 +56,21 @@ impl Decoder {
             (false, Compression::Gzip { .. }) => Inner::Single(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::new(stream)))),
             (false, Compression::Zstd { .. }) => Inner::Single(Box::new(::zstd::stream::read::Decoder::new(stream)?)),
         };
-        Ok(Self { inner })
+        Ok(Self { inner, failed: false })
     }
 }
 
 impl Read for Decoder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.inner {
+        if self.failed {
+            return Err(PipelineError::Damaged("reading it failed before".to_owned()).into());
+        }
+        let result = match &mut self.inner {
             Inner::Parallel(parallel) => parallel.read(buffer),
             Inner::Single(reader) => reader.read(buffer),
-        }
+        };
+        self.failed = result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        result
     }
 }
 
@@ -168,8 +174,11 @@ fn split(
         if got == 0 {
             return Ok(());
         }
+        if got < header_size {
+            return Err(PipelineError::Truncated("its last block is cut"));
+        }
         let (rest, plain) =
-            announced(compression, &packed[..got]).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
+            announced(compression, &packed).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
         if let Compression::Zstd { .. } = compression {
             packed.clear();
         }

@@ -9,6 +9,8 @@ mod digest;
 mod encoder;
 mod gzip;
 pub mod tar;
+#[cfg(test)]
+mod tests;
 mod zstd;
 
 pub use cipher::{CipherKey, Kdf, Passphrase};

@@ -229,6 +229,38 @@ mod tests {
         spool.lock_run().expect("free again");
     }
 
+    /// Not a promise of its own: what the test below runs in another process, where it is killed.
+    #[test]
+    fn holds_the_lock_until_it_is_killed() {
+        let Some(directory) = std::env::var_os("COFRE_TEST_LOCK") else { return };
+        let _lock = Spool::open(Path::new(&directory), SpaceRule::default()).expect("opens").lock_run().expect("free");
+        eprintln!("locked");
+        let _ = io::stdin().read(&mut [0]);
+    }
+
+    #[test]
+    fn a_killed_run_releases_its_lock() {
+        use std::io::BufRead;
+        let (_directory, spool) = spool();
+        let mut run = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["spool::tests::holds_the_lock_until_it_is_killed", "--exact", "--nocapture"])
+            .env("COFRE_TEST_LOCK", spool.directory())
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("started");
+        let mut lines = io::BufReader::new(run.stderr.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.expect("text").contains("locked")), "the other process holds the lock");
+        let SpoolError::Busy { holder } = spool.lock_run().expect_err("held") else { panic!("another error") };
+        assert!(holder.contains(&run.id().to_string()), "{holder}");
+        assert!(spool.is_busy());
+        run.kill().expect("killed");
+        run.wait().expect("ended");
+        assert!(!spool.is_busy());
+        spool.lock_run().expect("free again");
+    }
+
     #[test]
     fn a_directory_that_others_can_write_is_refused() {
         use std::os::unix::fs::PermissionsExt;
