@@ -162,7 +162,7 @@ pub struct RestoreArgs {
     #[arg(long, value_name = "SOURCE", group = "target")]
     pub database: Option<String>,
     /// Under this schema name
-    #[arg(long, value_name = "NAME", requires = "database")]
+    #[arg(long, value_name = "NAME", requires = "database", conflicts_with_all = ["to", "stdout"])]
     pub into: Option<String>,
     /// Replace what is there
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! One function a command: calls the use case, shows the answer, says how it ended.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,11 +57,14 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
         Command::Init { force } => write_first_files(global, renderer, force),
         Command::Schema => {
             let schema = schemars::schema_for!(RawConfig);
-            println!("{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
+            // A reader that went away (`cofre schema | head`) is no failure.
+            let _ = writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&schema).unwrap_or_default());
             Ok(Exit::Done)
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut definition(), "cofre", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut definition(), "cofre", &mut script);
+            let _ = std::io::stdout().write_all(&script);
             Ok(Exit::Done)
         }
         Command::Man { dir } => manual(dir.as_deref()),

@@ -1,8 +1,7 @@
 //! `cofre init`: a commented configuration, a strong passphrase, and the sheet to keep away from the server.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -26,14 +25,22 @@ pub(super) fn init(config: &Path, template: impl FnOnce(&Path) -> String, force:
     let passphrase = directory.join("passphrase");
     if !passphrase.exists() {
         let text = random_passphrase()?;
-        let mut file =
-            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&passphrase).map_err(|error| failed(&passphrase, error))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| failed(&passphrase, error))?;
+        write_private(&passphrase, text.as_bytes()).map_err(|error| failed(&passphrase, error))?;
     }
     let partial = config.with_extension("toml.tmp");
     std::fs::write(&partial, template(&passphrase)).map_err(|error| failed(&partial, error))?;
     std::fs::rename(&partial, config).map_err(|error| failed(config, error))?;
     Ok((config.to_path_buf(), passphrase))
+}
+
+/// Whole or not at all, and never over another: a cut passphrase would be taken for the real one ever after.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o600)).tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    std::fs::File::open(directory)?.sync_all()
 }
 
 fn random_passphrase() -> Result<Zeroizing<String>, JobError> {

@@ -1,4 +1,4 @@
-//! How answers look: plain lines for people, one JSON document for scripts (`docs/json.md`), progress on a terminal.
+//! How answers look: plain lines for people, one JSON document for scripts (`docs/configuration.md`), progress on a terminal.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;

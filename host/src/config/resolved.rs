@@ -182,9 +182,6 @@ impl Config {
         let storage = storage(&raw, &mut problems);
         let (kdf, iterations) = kdf(&raw, &mut problems);
         let (compression, threads) = compression(&raw, &mut problems);
-        if raw.mysql.is_empty() && raw.directory.is_empty() {
-            problems.add(("", 0, "mysql"), "there is nothing to back up: add a [[mysql]] or a [[directory]]");
-        }
         if raw.destination.is_empty() {
             problems.add(("", 0, "destination"), "there is nowhere to copy to: add a [[destination]]");
         }
@@ -198,6 +195,7 @@ impl Config {
         let destinations =
             raw.destination.iter().enumerate().map(|(index, raw)| destination(index, raw, &plugins, &mut problems)).collect();
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
+        own_copies(&raw, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
         }
@@ -408,6 +406,25 @@ fn destination(index: usize, raw: &RawDestination, plugins: &Path, problems: &mu
     DestinationConfig { settings, retry: retry(index, raw, problems) }
 }
 
+/// Refuses a destination's directory inside a directory that is backed up: every set would hold the ones before it.
+fn own_copies(raw: &RawConfig, problems: &mut Problems<'_>) {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    for (index, destination) in raw.destination.iter().enumerate() {
+        let Some(copies) = destination.grants.directory.as_deref().map(real) else { continue };
+        for directory in &raw.directory {
+            let root = real(&directory.path);
+            let excluded = directory.exclude.iter().any(|pattern| root.join(pattern.trim_matches('/')) == copies);
+            if copies.starts_with(&root) && !excluded {
+                let message = format!(
+                    "it lies inside `{}`, which is backed up: every set would hold the ones before it; exclude it there",
+                    root.display()
+                );
+                problems.add(("destination", index, "grants"), message);
+            }
+        }
+    }
+}
+
 fn limits(index: usize, raw: &RawDestination, problems: &mut Problems<'_>) -> PluginLimits {
     let defaults = PluginLimits::default();
     let place = ("destination", index, "limits");
@@ -527,8 +544,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_back_up_and_nowhere_to_go_are_mistakes() {
+    fn nowhere_to_go_is_a_mistake() {
         let error = load("[passphrase]\nenv = \"X\"\n").expect_err("wrong");
-        assert!(error.contains("nothing to back up") && error.contains("nowhere to copy to"), "{error}");
+        assert!(error.contains("nowhere to copy to"), "{error}");
     }
 }

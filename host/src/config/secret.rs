@@ -1,7 +1,7 @@
 //! Fetches secrets: from a private file, the environment, a command, or systemd. What is fetched is never shown.
 
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -43,7 +43,14 @@ pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
-    let status = std::fs::metadata(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let unreadable = |error: std::io::Error| format!("cannot read `{}`: {error}", path.display());
+    // What is checked is what is read: the open file, not the name. A FIFO must not make us wait.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
+    let status = file.metadata().map_err(unreadable)?;
+    if !status.is_file() {
+        return Err(format!("`{}` is not a file", path.display()));
+    }
     if status.mode() & 0o077 != 0 {
         return Err(format!("`{}` can be read by other users; run: chmod 600 {}", path.display(), path.display()));
     }
@@ -51,13 +58,16 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
     if status.uid() != us && status.uid() != 0 {
         return Err(format!("`{}` belongs to another user; run: chown root {}", path.display(), path.display()));
     }
-    read(path)
+    first_bytes(file).map_err(unreadable)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+    std::fs::File::open(path).and_then(first_bytes).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+}
+
+fn first_bytes(file: std::fs::File) -> std::io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
-    let opened = std::fs::File::open(path).and_then(|file| file.take(SECRET_MAX).read_to_string(&mut text));
-    opened.map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    file.take(SECRET_MAX).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -90,6 +100,13 @@ fn from_command(command: &[String]) -> Result<Zeroizing<String>, String> {
     };
     if !status.success() {
         return Err(failed(format!("failed ({status})")));
+    }
+    // Something that the command left running may hold its output open for ever.
+    while !reader.is_finished() {
+        if Instant::now() > deadline {
+            return Err(failed("ended, but something it started keeps its output open".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
     let text = reader.join().map_err(|_| failed("could not be read".to_owned()))?;
     text.map_err(|error| failed(format!("printed something that cannot be read: {error}")))

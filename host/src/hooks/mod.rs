@@ -13,6 +13,8 @@ use crate::config::{HookCommand, HookMoment, HookSettings};
 
 /// Bytes of a hook's output that are kept for a message.
 const OUTPUT_KEPT: usize = 4 << 10;
+/// How long the output of a hook that has ended is waited for.
+const OUTPUT_TIME: Duration = Duration::from_secs(2);
 /// Time between the request to end and the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -77,8 +79,15 @@ pub async fn run_hook(hook: &HookSettings, context: &HookContext, cancel: &Cance
         let _ = kill_process_group(group, Signal::KILL);
     }
     let _ = child.wait().await;
-    let said = [output.await.unwrap_or_default(), errors.await.unwrap_or_default()].concat();
+    let said = [ended_output(output).await, ended_output(errors).await].concat();
     result.map_err(|what| failed(if said.trim().is_empty() { what } else { format!("{what}: {}", said.trim()) }))
+}
+
+/// What was said; a descendant that left the group may hold the stream open for ever, and is not waited for.
+async fn ended_output(mut tail: tokio::task::JoinHandle<String>) -> String {
+    let ended = tokio::time::timeout(OUTPUT_TIME, &mut tail).await;
+    tail.abort();
+    ended.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// Runs every hook of a moment that is meant for `context.subject`; returns the failures that are warnings.
@@ -159,6 +168,14 @@ mod tests {
         let pid: i32 = std::fs::read_to_string(&file).expect("written").trim().parse().expect("a pid");
         let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    }
+
+    #[tokio::test]
+    async fn a_descendant_that_left_the_group_cannot_hold_us_up() {
+        let started = std::time::Instant::now();
+        let line = "setsid sleep 20 & exit 0";
+        run_hook(&shell(line, Duration::from_secs(10)), &HookContext::default(), &CancellationToken::new()).await.expect("succeeds");
+        assert!(started.elapsed() < Duration::from_secs(15), "it waited for the descendant");
     }
 
     #[tokio::test]

@@ -71,6 +71,10 @@ impl RunReport {
 /// # Errors
 /// When no set could be made. A set that is partial, or that a destination lacks, is in the report.
 pub async fn run(context: &Context, only: &[String], meter: Arc<Meter>) -> Result<RunReport, JobError> {
+    // A configuration without sources is right on a machine that only restores.
+    if context.config.mysql.is_empty() && context.config.directories.is_empty() {
+        return Err(JobError::Request("there is nothing to back up: add a [[mysql]] or a [[directory]] to the configuration".to_owned()));
+    }
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
     tidy(context, &passphrase).await?;

@@ -20,6 +20,8 @@ use crate::set::SetName;
 pub use set::{Available, Follower, SpoolSet, SpoolWriter};
 pub use space::SpaceRule;
 
+/// Extension of a set that is being removed.
+const REMOVED: &str = "removed";
 const LOCK: &str = "run.lock";
 /// Looks at a held lock before it counts as held: [`Spool::is_busy`] holds it for an instant.
 const LOCK_LOOKS: u32 = 5;
@@ -184,6 +186,10 @@ impl Spool {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.directory).map_err(failed("list", &self.directory))? {
             let entry = entry.map_err(failed("list", &self.directory))?;
+            if entry.path().extension().is_some_and(|extension| extension == REMOVED) {
+                std::fs::remove_dir_all(entry.path()).map_err(failed("remove", &entry.path()))?;
+                continue;
+            }
             let Some(name) = entry.file_name().to_str().and_then(|name| name.parse::<SetName>().ok()) else { continue };
             let state = std::fs::read(entry.path().join(STATE)).unwrap_or_default();
             found.push((name, if state == SEALED.as_bytes() { LeftOver::Sealed } else { LeftOver::Producing }));
@@ -217,6 +223,16 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let spool = Spool::open(&directory.path().join("spool"), SpaceRule::default()).expect("opens");
         (directory, spool)
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_short_leaves_no_set() {
+        let (_directory, spool) = spool();
+        let name: SetName = "backup_2026_01_01_00_00_00".parse().expect("valid");
+        spool.create_set(name).expect("made");
+        std::fs::rename(spool.directory().join(name.to_string()), spool.directory().join(format!("{name}.removed"))).expect("renamed");
+        assert_eq!(spool.left_overs().expect("listed"), []);
+        assert!(!spool.directory().join(format!("{name}.removed")).exists());
     }
 
     #[test]

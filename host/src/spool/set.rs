@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::space::{Gauge, Verdict, statvfs_free};
-use super::{PARTIAL, SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
+use super::{PARTIAL, REMOVED, SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
 use crate::ports::BodySource;
 use crate::set::SetName;
 
@@ -213,7 +213,10 @@ impl SpoolSet {
     pub fn remove_all(&self) -> Result<(), SpoolError> {
         self.files().clear();
         self.shared.freed.notify_all();
-        std::fs::remove_dir_all(&self.directory).map_err(failed("remove", &self.directory))
+        // Out of sight in one step: a crash in the middle must not leave half a set that looks like a dead or a sealed one.
+        let removed = self.directory.with_extension(REMOVED);
+        std::fs::rename(&self.directory, &removed).map_err(failed("rename", &self.directory))?;
+        std::fs::remove_dir_all(&removed).map_err(failed("remove", &removed))
     }
 
     /// Removes the files of a dead set and keeps its name, so that the next run goes on removing it from the destinations.
