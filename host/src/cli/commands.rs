@@ -15,7 +15,9 @@ use crate::job::{self, Context, JobError, RestoreRequest, RestoreTarget, RunRepo
 use crate::plugin::PluginEngine;
 use crate::ports::{Meter, Warnings};
 use crate::set::SetName;
-use crate::text::{Locale, RunFacts, configuration_template, init_done, recovery_sheet, restore_summary, run_summary, verify_summary};
+use crate::text::{
+    Locale, RunFacts, configuration_template, init_done, recovery_sheet, restore_summary, run_failure, run_summary, verify_summary,
+};
 
 /// Runs a command.
 pub(super) async fn dispatch(cli: Cli, cancel: CancellationToken) -> Exit {
@@ -171,7 +173,13 @@ impl Session {
         let started = jiff::ZonedDateTime::now();
         let report = job::run(&self.context, only, meter).await;
         drop(progress);
-        let report = report?;
+        let report = match report {
+            Err(error) if Exit::from(&error) == Exit::Failed => {
+                self.renderer.say(&run_failure(&jiff::ZonedDateTime::now(), &error.to_string(), self.locale));
+                return Err(error);
+            }
+            other => other?,
+        };
         self.renderer.result("run", &report, || run_summary(&facts(&report, started), self.locale));
         Ok(match (report.is_good(), report.warnings_total) {
             (false, _) => Exit::Failed,

@@ -58,6 +58,13 @@ impl Renderer {
         let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     }
 
+    /// Text for people, on standard output.
+    pub(super) fn say(self, text: &str) {
+        if !self.json && !self.quiet {
+            let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+        }
+    }
+
     /// An error, on standard error, and as JSON where JSON was asked for.
     pub(super) fn error(self, command: &str, message: &str) {
         if self.json {

@@ -182,12 +182,14 @@ impl VerifiedArtifact {
         &self.record
     }
 
-    /// Decrypts and decompresses: the bytes of the tar.
+    /// Decrypts and decompresses: the bytes of the tar. One reader at a time: they share the file's position.
     ///
     /// # Errors
     /// When the content is not what a sealed artifact must be.
-    pub(super) fn open(self, passphrase: &Passphrase, threads: usize) -> Result<Decoder, PipelineError> {
-        Decoder::open(self.file, passphrase, self.kdf, self.compression, threads)
+    pub(super) fn open(&self, passphrase: &Passphrase, threads: usize) -> Result<Decoder, PipelineError> {
+        let mut file = self.file.try_clone()?;
+        file.seek(SeekFrom::Start(0))?;
+        Decoder::open(file, passphrase, self.kdf, self.compression, threads)
     }
 }
 

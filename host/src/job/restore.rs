@@ -17,7 +17,7 @@ use crate::pipeline::Passphrase;
 use crate::pipeline::tar::TarReader;
 use crate::ports::{Destination, Meter, MysqlSettings, SchemaPassport, Warnings};
 use crate::set::{ArtifactKind, ArtifactRecord, Passport, SealedManifest, SetName};
-use crate::source::files::{Cat, ExtractOptions, Selection, cat_entry, extract};
+use crate::source::files::{Cat, ExtractOptions, ExtractReport, Selection, cat_entry, extract_with_links};
 use crate::source::mysql::{ENTRY_MAX, LoadOptions, Loader, compare, passport_of};
 
 /// Files of a dump between the archive and the database.
@@ -248,7 +248,7 @@ struct Restore<'a> {
 
 impl Restore<'_> {
     async fn go(&self, records: &[ArtifactRecord]) -> Result<Vec<Restored>, JobError> {
-        let mut done = Vec::new();
+        let (mut done, mut entries) = (Vec::new(), 0);
         for record in records {
             let (place, what) = (self.place(record), self.what(record));
             let mut restored = Restored {
@@ -266,13 +266,22 @@ impl Restore<'_> {
                     RestoreTarget::Database { source, into } => {
                         self.load(artifact, source, into.as_deref().unwrap_or(&record.name)).await?
                     }
-                    RestoreTarget::Directory(directory) => self.unpack(artifact, &Self::folder(directory, record)).await?,
+                    RestoreTarget::Directory(directory) => {
+                        let report = self.unpack(artifact, &Self::folder(directory, record)).await?;
+                        entries += report.entries;
+                        format!("{} entries, {} bytes", report.entries, report.bytes)
+                    }
                     RestoreTarget::Stdout => self.print(artifact).await?,
                 };
             }
             done.push(restored);
         }
-        Ok(done)
+        let wrote_nothing = matches!(self.request.target, RestoreTarget::Directory(_)) && entries == 0 && !self.request.dry_run;
+        match &self.request.what {
+            What::Path(path) if wrote_nothing => Err(JobError::Request(format!("the backup holds nothing at `{}`", path.display()))),
+            What::Glob(pattern) if wrote_nothing => Err(JobError::Request(format!("nothing in the backup matches `{pattern}`"))),
+            _ => Ok(done),
+        }
     }
 
     /// From the first copy that has it whole: a damaged or unreachable one is passed over with a warning.
@@ -331,7 +340,7 @@ impl Restore<'_> {
         })
     }
 
-    async fn unpack(&self, artifact: VerifiedArtifact, target: &Path) -> Result<String, JobError> {
+    async fn unpack(&self, artifact: VerifiedArtifact, target: &Path) -> Result<ExtractReport, JobError> {
         let is_directory = artifact.record().kind == ArtifactKind::Directory;
         let options = ExtractOptions {
             selection: if is_directory { self.selection()? } else { Selection::All },
@@ -343,16 +352,11 @@ impl Restore<'_> {
         let (passphrase, threads, target) = (self.passphrase.clone(), self.context.config.threads, target.to_path_buf());
         let (warnings, meter, cancel) = (Arc::clone(&self.warnings), Arc::clone(&self.meter), self.context.cancel.clone());
         let work = move || -> Result<_, JobError> {
-            Ok(extract(artifact.open(&passphrase, threads)?, &target, &options, (&warnings, &meter), &cancel)?)
+            // Opened a second time only where a file is wanted whose content is stored under a name that is not.
+            let open = || artifact.open(&passphrase, threads).map_err(std::io::Error::from);
+            Ok(extract_with_links(open, &target, &options, (&warnings, &meter), &cancel)?)
         };
-        let report = tokio::task::spawn_blocking(work).await.map_err(|_| JobError::Cancelled)??;
-        if report.entries == 0 {
-            return Err(JobError::Request(format!(
-                "nothing in the backup matches `{}`",
-                self.what(&self.copies[0].1.manifest().artifacts[0])
-            )));
-        }
-        Ok(format!("{} entries, {} bytes", report.entries, report.bytes))
+        tokio::task::spawn_blocking(work).await.map_err(|_| JobError::Cancelled)?
     }
 
     async fn print(&self, artifact: VerifiedArtifact) -> Result<String, JobError> {

@@ -4,7 +4,7 @@ mod init;
 mod report;
 
 pub use init::{configuration_template, init_done, recovery_sheet};
-pub use report::{RunFacts, restore_summary, run_summary, verify_summary};
+pub use report::{RunFacts, restore_summary, run_failure, run_summary, verify_summary};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

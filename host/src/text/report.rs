@@ -72,6 +72,20 @@ pub fn run_summary(facts: &RunFacts, locale: Locale) -> String {
     text
 }
 
+/// What is said when no set could be made at all, as the mission words it.
+pub fn run_failure(at: &jiff::ZonedDateTime, error: &str, locale: Locale) -> String {
+    match locale {
+        Locale::PtBr => format!(
+            "❌ FALHA NO BACKUP!\n\nData: {}\nErro: {error}\n\nAção necessária:\n1. Corrija a causa acima\n2. Confira com `cofre check`\n3. Execute o backup manualmente: `cofre run`\n",
+            moment(at, locale)
+        ),
+        Locale::En => format!(
+            "❌ BACKUP FAILED!\n\nDate: {}\nError: {error}\n\nWhat to do:\n1. Mend the cause above\n2. Check with `cofre check`\n3. Run the backup by hand: `cofre run`\n",
+            moment(at, locale)
+        ),
+    }
+}
+
 /// One line for each copy that was verified.
 pub fn verify_summary(set: &str, destination: &str, bytes: u64, problems: &[String], locale: Locale) -> String {
     if problems.is_empty() {
@@ -124,6 +138,21 @@ mod tests {
         Tamanho comprimido: 487 MiB
         Conjunto: backup_2024_03_15_02_00_15
         Local: disco: OK
+        ");
+    }
+
+    #[test]
+    fn a_run_that_made_no_set_says_so_in_the_missions_words() {
+        insta::assert_snapshot!(run_failure(&facts().started, "cannot connect to database `principal`", Locale::PtBr), @r"
+        ❌ FALHA NO BACKUP!
+
+        Data: 15/03/2024 02:00:15
+        Erro: cannot connect to database `principal`
+
+        Ação necessária:
+        1. Corrija a causa acima
+        2. Confira com `cofre check`
+        3. Execute o backup manualmente: `cofre run`
         ");
     }
 
