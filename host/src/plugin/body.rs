@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError};
 
@@ -26,11 +26,25 @@ pub(super) struct BodyInput {
     reader: JoinHandle<()>,
 }
 
+/// Ends the reading of a body when the call that it was for has ended, even if the guest keeps the stream.
+pub(super) struct StopReading(AbortHandle);
+
+impl Drop for StopReading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl BodyInput {
     /// A stream of exactly `length` bytes; `taken` counts what the guest took.
     pub(super) fn new(body: BodySource, length: u64, taken: Arc<AtomicU64>) -> Self {
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         Self { blocks, current: None, taken, reader: tokio::spawn(read_ahead(body, length, sender)) }
+    }
+
+    /// Dropped together with the call.
+    pub(super) fn stop_when_dropped(&self) -> StopReading {
+        StopReading(self.reader.abort_handle())
     }
 }
 
@@ -100,6 +114,7 @@ impl InputStream for BodyInput {
 pub(super) struct SinkOutput {
     blocks: Option<mpsc::Sender<Bytes>>,
     given: Arc<AtomicU64>,
+    most: u64,
 }
 
 /// The other end of a [`SinkOutput`].
@@ -108,12 +123,12 @@ pub(super) struct SinkEnd {
     given: Arc<AtomicU64>,
 }
 
-/// A stream into `sink`, and the handle by which the host waits for its end.
-pub(super) fn sink_output(sink: BodySink) -> (SinkOutput, SinkEnd) {
+/// A stream of at most `most` bytes into `sink`, and the handle by which the host waits for its end.
+pub(super) fn sink_output(sink: BodySink, most: u64) -> (SinkOutput, SinkEnd) {
     let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
     let given = Arc::new(AtomicU64::new(0));
     let writer = tokio::spawn(write_out(sink, blocks));
-    (SinkOutput { blocks: Some(sender), given: Arc::clone(&given) }, SinkEnd { writer, given })
+    (SinkOutput { blocks: Some(sender), given: Arc::clone(&given), most }, SinkEnd { writer, given })
 }
 
 async fn write_out(mut sink: BodySink, mut blocks: mpsc::Receiver<Bytes>) -> io::Result<()> {
@@ -128,6 +143,14 @@ impl SinkEnd {
     pub(super) async fn finish(mut self) -> io::Result<u64> {
         (&mut self.writer).await.map_err(io::Error::other)??;
         Ok(self.given.load(Ordering::Relaxed))
+    }
+
+    /// Why the sink took no more, if that is what ended the call.
+    pub(super) async fn failure(mut self) -> Option<io::Error> {
+        if !self.writer.is_finished() {
+            return None;
+        }
+        (&mut self.writer).await.ok()?.err()
     }
 }
 
@@ -153,6 +176,9 @@ impl OutputStream for SinkOutput {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         let Some(blocks) = &self.blocks else { return Err(StreamError::Closed) };
         let length = bytes.len() as u64;
+        if self.given.load(Ordering::Relaxed).saturating_add(length) > self.most {
+            return Err(StreamError::trap(&format!("it gave more than the {} bytes that it was asked for", self.most)));
+        }
         match blocks.try_send(bytes) {
             Ok(()) => {
                 self.given.fetch_add(length, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! Our own name look-up for plug-ins: a name that is not granted is never asked for, so DNS is no way out; the addresses of
 //! a granted name are remembered, and sockets may connect to nothing else, so rebinding gains nothing.
 
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +16,24 @@ use super::state::State;
 /// A look-up that takes longer has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Who is asked for the addresses of a name.
+#[async_trait::async_trait]
+pub(super) trait Resolver: Send + Sync {
+    /// Addresses of `host`, in the order in which to try them.
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The machine's own resolver.
+#[derive(Debug)]
+pub(super) struct SystemResolver;
+
+#[async_trait::async_trait]
+impl Resolver for SystemResolver {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
 /// Resolves a granted name and lets sockets connect to what was found.
 pub(super) async fn resolve(gate: &Gate, host: &str) -> Result<Vec<IpAddr>, ErrorCode> {
     if !gate.may_resolve(host) {
@@ -22,14 +41,22 @@ pub(super) async fn resolve(gate: &Gate, host: &str) -> Result<Vec<IpAddr>, Erro
     }
     let found = match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         Ok(literal) => vec![literal],
-        Err(_) => match tokio::time::timeout(DEADLINE, tokio::net::lookup_host((host, 0))).await {
-            Ok(Ok(addresses)) => addresses.map(|address| address.ip()).collect(),
-            Ok(Err(_)) => return Err(ErrorCode::NameUnresolvable),
-            Err(_) => return Err(ErrorCode::TemporaryResolverFailure),
-        },
+        Err(_) => look_up(gate, host).await?,
     };
     gate.remember(host, &found);
     Ok(found)
+}
+
+async fn look_up(gate: &Gate, host: &str) -> Result<Vec<IpAddr>, ErrorCode> {
+    let search = async {
+        let _turn = gate.lookups().acquire().await.map_err(io::Error::other)?;
+        gate.resolver().addresses(host).await
+    };
+    match tokio::time::timeout(DEADLINE, search).await {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(_)) => Err(ErrorCode::NameUnresolvable),
+        Err(_) => Err(ErrorCode::TemporaryResolverFailure),
+    }
 }
 
 /// A look-up under way, and then its addresses.

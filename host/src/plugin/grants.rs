@@ -1,92 +1,163 @@
 //! May it? A target is reached only if the plug-in asked for it in `describe` and the administrator granted it.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
+use super::dns::{Resolver, SystemResolver};
+use super::journal::readable;
 use crate::ports::NetworkPattern;
 
-/// What one instance may reach, and why it was refused last.
-#[derive(Debug, Clone, Default)]
+/// Addresses that one store remembers; more are not connected to.
+const ADDRESSES_MAX: usize = 1_024;
+/// Look-ups of one store at once.
+const LOOKUPS_AT_ONCE: usize = 4;
+/// Refused targets that are logged for one store.
+const REFUSALS_LOGGED: usize = 16;
+/// Characters of a host name; DNS has no longer ones.
+const HOST_MAX: usize = 253;
+
+/// What one instance may reach, and why it was refused last. Clones are the same gate.
+#[derive(Clone)]
 pub(super) struct Gate {
-    inner: Arc<Inner>,
+    rules: Arc<Rules>,
+    memory: Arc<Memory>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
+struct Rules {
     plugin: String,
     asked: Vec<NetworkPattern>,
     granted: Vec<NetworkPattern>,
-    /// Addresses that granted names resolved to, with the names' ports.
-    addresses: Mutex<Vec<(IpAddr, NetworkPattern)>>,
-    refusal: Mutex<Option<String>>,
+    resolver: Arc<dyn Resolver>,
+}
+
+/// What belongs to one store.
+struct Memory {
+    /// Addresses, and the granted names that resolved to them.
+    addresses: Mutex<HashSet<(IpAddr, String)>>,
+    refused: Mutex<Refused>,
+    lookups: Semaphore,
+}
+
+#[derive(Default)]
+struct Refused {
+    last: Option<String>,
+    logged: HashSet<String>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new("", (Vec::new(), Vec::new()), Arc::new(SystemResolver))
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { addresses: Mutex::default(), refused: Mutex::default(), lookups: Semaphore::new(LOOKUPS_AT_ONCE) }
+    }
 }
 
 impl Gate {
-    pub(super) fn new(plugin: &str, asked: Vec<NetworkPattern>, granted: Vec<NetworkPattern>) -> Self {
-        let inner = Inner { plugin: plugin.to_owned(), asked, granted, addresses: Mutex::default(), refusal: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+    /// The two keys: what the plug-in asked for, and what the administrator granted.
+    pub(super) fn new(plugin: &str, (asked, granted): (Vec<NetworkPattern>, Vec<NetworkPattern>), resolver: Arc<dyn Resolver>) -> Self {
+        let rules = Rules { plugin: plugin.to_owned(), asked, granted, resolver };
+        Self { rules: Arc::new(rules), memory: Arc::default() }
     }
 
     /// A gate with the same rules that remembers nothing of this one's store.
     pub(super) fn fresh(&self) -> Self {
-        Self::new(&self.inner.plugin, self.inner.asked.clone(), self.inner.granted.clone())
+        Self { rules: Arc::clone(&self.rules), memory: Arc::default() }
+    }
+
+    /// Who resolves names.
+    pub(super) fn resolver(&self) -> &dyn Resolver {
+        self.rules.resolver.as_ref()
+    }
+
+    /// Bounds look-ups at once.
+    pub(super) fn lookups(&self) -> &Semaphore {
+        &self.memory.lookups
     }
 
     /// Whether `host:port` may be reached; remembers a refusal for the error that follows from it.
     pub(super) fn may_reach(&self, host: &str, port: u16) -> bool {
-        let target = format!("{host}:{port}");
-        let asked = self.inner.asked.iter().any(|pattern| pattern.matches(host, port));
-        let granted = self.inner.granted.iter().any(|pattern| pattern.matches(host, port));
-        self.note(&target, asked, granted)
+        let matches = |patterns: &[NetworkPattern]| patterns.iter().any(|pattern| pattern.matches(host, port));
+        let (asked, granted) = (matches(&self.rules.asked), matches(&self.rules.granted));
+        if !(asked && granted) {
+            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+            self.refuse(&host, &port.to_string(), granted);
+        }
+        asked && granted
     }
 
-    /// Whether a name may be looked up at all.
+    /// Whether a name may be looked up at all: only if there is a port on which both keys fit.
     pub(super) fn may_resolve(&self, host: &str) -> bool {
-        let asked = self.inner.asked.iter().any(|pattern| pattern.matches_host(host));
-        let granted = self.inner.granted.iter().any(|pattern| pattern.matches_host(host));
-        self.note(host, asked, granted)
-    }
-
-    fn note(&self, target: &str, asked: bool, granted: bool) -> bool {
-        if asked && granted {
-            return true;
-        }
-        let plugin = &self.inner.plugin;
-        let refusal = if granted {
-            format!(
-                "plug-in `{plugin}` wanted to reach `{target}`, which its own description does not ask for: the plug-in is faulty or hostile"
-            )
-        } else {
-            format!(
-                "plug-in `{plugin}` wanted to reach `{target}`, which is not granted; if that is right, add it to `grants.network` of this destination"
-            )
+        let of = |patterns: &[NetworkPattern]| -> Vec<Option<u16>> {
+            patterns.iter().filter(|pattern| pattern.matches_host(host)).map(|pattern| pattern.port).collect()
         };
-        tracing::warn!("{}", refusal.escape_debug());
-        *self.inner.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
-        false
+        let (asked, granted) = (of(&self.rules.asked), of(&self.rules.granted));
+        let meet = |one: &Option<u16>| granted.iter().any(|other| one.is_none() || other.is_none() || one == other);
+        let allowed = asked.iter().any(meet);
+        if !allowed {
+            self.refuse(host, "PORT", !granted.is_empty() && asked.is_empty());
+        }
+        allowed
     }
 
-    /// Lets sockets connect to the addresses of a granted name.
+    fn refuse(&self, host: &str, port: &str, granted: bool) {
+        let plugin = &self.rules.plugin;
+        let target = format!("{}:{port}", readable(host, HOST_MAX));
+        let mut refused = self.refused();
+        let why = if granted {
+            "which its own description does not ask for: the plug-in is faulty or hostile".to_owned()
+        } else {
+            format!("which is not granted; if that is right, add \"{target}\" to `grants.network` of this destination")
+        };
+        let refusal = format!("plug-in `{plugin}` asked for `{target}`, {why}");
+        if refused.logged.len() < REFUSALS_LOGGED && refused.logged.insert(target) {
+            tracing::warn!("{refusal}");
+        }
+        refused.last = Some(refusal);
+    }
+
+    /// Lets sockets connect to the addresses of a name that may be looked up.
     pub(super) fn remember(&self, host: &str, addresses: &[IpAddr]) {
-        let mut known = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        for pattern in self.inner.granted.iter().filter(|pattern| pattern.matches_host(host)) {
-            known.extend(addresses.iter().map(|address| (*address, pattern.clone())));
+        let mut known = self.addresses();
+        for address in addresses {
+            if known.len() < ADDRESSES_MAX {
+                known.insert((address.to_canonical(), host.to_owned()));
+            }
         }
     }
 
-    /// Whether a socket may connect: to an address that a granted name resolved to, or that is granted itself.
+    /// Whether a socket may connect: to an address that a granted name resolved to, on the name's port, or that is granted itself.
     pub(super) fn may_connect(&self, address: IpAddr, port: u16) -> bool {
-        let literal = address.to_string();
-        let known = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_name =
-            known.iter().any(|(remembered, pattern)| *remembered == address && pattern.port.is_none_or(|granted| granted == port));
-        drop(known);
-        by_name || self.may_reach(&literal, port)
+        let address = address.to_canonical();
+        let hosts: Vec<String> = self.addresses().iter().filter(|(known, _)| *known == address).map(|(_, host)| host.clone()).collect();
+        match hosts.first() {
+            None => self.may_reach(&address.to_string(), port),
+            Some(_) => hosts.iter().any(|host| self.may_reach(host, port)),
+        }
     }
 
-    /// Why the last refusal happened.
+    /// Why the last refusal of this call happened.
     pub(super) fn refusal(&self) -> Option<String> {
-        self.inner.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.refused().last.clone()
+    }
+
+    /// Begins a new call.
+    pub(super) fn forget_refusal(&self) {
+        self.refused().last = None;
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, HashSet<(IpAddr, String)>> {
+        self.memory.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Refused> {
+        self.memory.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,26 +201,58 @@ mod tests {
         texts.iter().map(|text| NetworkPattern::parse(text).expect("valid")).collect()
     }
 
+    fn gate(asked: &[&str], granted: &[&str]) -> Gate {
+        Gate::new("s3", (patterns(asked), patterns(granted)), Arc::new(SystemResolver))
+    }
+
     #[test]
     fn a_target_needs_both_keys() {
-        let gate = Gate::new("s3", patterns(&["a.example:443", "b.example:443"]), patterns(&["b.example:443", "c.example:443"]));
+        let gate = gate(&["a.example:443", "b.example:443"], &["b.example:443", "c.example:443"]);
         assert!(gate.may_reach("b.example", 443));
+        assert!(gate.refusal().is_none());
         assert!(!gate.may_reach("a.example", 443));
-        assert!(gate.refusal().expect("noted").contains("grants.network"));
+        let said = gate.refusal().expect("noted");
+        assert_eq!(
+            said,
+            "plug-in `s3` asked for `a.example:443`, which is not granted; if that is right, add \"a.example:443\" to `grants.network` of this destination"
+        );
         assert!(!gate.may_reach("c.example", 443));
         assert!(gate.refusal().expect("noted").contains("hostile"));
         assert!(!gate.may_reach("b.example", 80));
     }
 
     #[test]
+    fn a_name_is_looked_up_only_where_both_keys_meet_on_a_port() {
+        let gate = gate(&["a.example:21", "b.example:*", "c.example:443"], &["a.example:443", "b.example:22", "*.example:80"]);
+        assert!(!gate.may_resolve("a.example"), "asked for 21, granted 443 and 80");
+        assert!(gate.may_resolve("b.example"));
+        assert!(!gate.may_resolve("c.example"));
+        assert!(!gate.may_resolve("d.example"));
+        assert!(gate.refusal().expect("noted").contains("hostile"));
+    }
+
+    #[test]
     fn a_socket_connects_only_to_addresses_of_granted_names() {
-        let gate = Gate::new("ftp", patterns(&["ftp.example:21"]), patterns(&["ftp.example:21"]));
+        let gate = gate(&["ftp.example:21"], &["ftp.example:*", "192.0.2.9:*"]);
         let address: IpAddr = "192.0.2.1".parse().expect("valid");
         assert!(!gate.may_connect(address, 21));
         gate.remember("ftp.example", &[address]);
         assert!(gate.may_connect(address, 21));
-        assert!(!gate.may_connect(address, 22));
+        assert!(!gate.may_connect(address, 22), "granted, and yet not asked for");
+        assert!(gate.may_connect("::ffff:192.0.2.1".parse().expect("valid"), 21), "the same address in other words");
         assert!(!gate.fresh().may_connect(address, 21));
+        assert!(!gate.may_connect("192.0.2.9".parse().expect("valid"), 21), "granted, and yet not asked for");
+    }
+
+    #[test]
+    fn a_refusal_cannot_write_the_log_full_or_forge_a_line() {
+        let gate = gate(&[], &[]);
+        for n in 0..1_000 {
+            gate.may_resolve(&format!("{n}\nERROR {}", "x".repeat(5_000)));
+        }
+        assert_eq!(gate.refused().logged.len(), REFUSALS_LOGGED);
+        let said = gate.refusal().expect("noted");
+        assert!(said.len() < 1_000 && !said.contains('\n'), "{said}");
     }
 
     #[test]

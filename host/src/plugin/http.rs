@@ -2,7 +2,6 @@
 //! (rustls, the platform's roots and the instance's `ca_file`). Redirects are not followed here; a plug-in that follows one
 //! makes a new request, which is checked like any other. Connections are kept and used again by the same instance only.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -21,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
@@ -34,17 +34,34 @@ type Target = (bool, String, u16);
 type WasiBody = UnsyncBoxBody<Bytes, Error>;
 type Answer = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
-/// Idle connections kept for one target.
-const IDLE_MAX: usize = 8;
+/// Connections of one instance at once; more fail at once, as a plug-in could otherwise wait for itself.
+const CONNECTIONS_MAX: usize = 64;
+/// Connections kept for another request, all targets together.
+const IDLE_MAX: usize = 16;
+/// How long a connection is kept; servers close after about as long.
+const IDLE_TIME: Duration = Duration::from_secs(60);
 /// Longest that any phase of a request may take, whatever the plug-in asks for.
 const PHASE_MAX: Duration = Duration::from_secs(300);
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
-/// TLS and connections of one instance.
+/// TLS and connections of one instance. The default trusts nobody and so speaks no TLS.
 pub(super) struct HttpDoor {
-    tls: Arc<rustls::ClientConfig>,
+    tls: Option<Arc<rustls::ClientConfig>>,
     roots: Vec<Vec<u8>>,
-    idle: Mutex<HashMap<Target, Vec<SendRequest<WasiBody>>>>,
+    idle: Mutex<Vec<Idle>>,
+    connections: Arc<Semaphore>,
+}
+
+struct Idle {
+    target: Target,
+    since: Instant,
+    connection: SendRequest<WasiBody>,
+}
+
+impl Default for HttpDoor {
+    fn default() -> Self {
+        Self { tls: None, roots: Vec::new(), idle: Mutex::default(), connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+    }
 }
 
 impl HttpDoor {
@@ -53,7 +70,11 @@ impl HttpDoor {
     /// # Errors
     /// When `ca_file` cannot be read.
     pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, PluginError> {
-        let mut certificates = rustls_native_certs::load_native_certs().certs;
+        let found = rustls_native_certs::load_native_certs();
+        if found.certs.is_empty() {
+            tracing::warn!(errors = ?found.errors, "this machine has no root certificates; install the package `ca-certificates`, or name them in `ca_file`");
+        }
+        let mut certificates = found.certs;
         if let Some(path) = ca_file {
             let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
             let extra = read.map_err(|error| PluginError::ca_file(path, error.to_string()))?;
@@ -71,7 +92,7 @@ impl HttpDoor {
             .map_err(|error| PluginError::tls(&error))?
             .with_root_certificates(store)
             .with_no_client_auth();
-        Ok(Self { tls: Arc::new(tls), roots, idle: Mutex::default() })
+        Ok(Self { tls: Some(Arc::new(tls)), roots, ..Self::default() })
     }
 
     /// DER of the roots that are trusted.
@@ -81,22 +102,23 @@ impl HttpDoor {
 
     fn take(&self, target: &Target) -> Option<SendRequest<WasiBody>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.get_mut(target)?;
-        list.retain(|connection| !connection.is_closed());
-        let ready = list.iter().position(SendRequest::is_ready)?;
-        Some(list.swap_remove(ready))
+        idle.retain(|kept| !kept.connection.is_closed() && kept.since.elapsed() < IDLE_TIME);
+        let ready = idle.iter().position(|kept| kept.target == *target && kept.connection.is_ready())?;
+        Some(idle.remove(ready).connection)
     }
 
     fn keep(&self, target: Target, connection: SendRequest<WasiBody>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.entry(target).or_default();
-        if list.len() < IDLE_MAX {
-            list.push(connection);
+        if idle.len() >= IDLE_MAX {
+            // The one that was kept first. If a response of it is still being read, it ends with that.
+            idle.remove(0);
         }
+        idle.push(Idle { target, since: Instant::now(), connection });
     }
 
     async fn connect(&self, gate: &Gate, target: &Target) -> Result<SendRequest<WasiBody>, Error> {
         let (secure, host, port) = target;
+        let permit = Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
         let addresses = dns::resolve(gate, host).await.map_err(|code| match code {
             ErrorCode::AccessDenied => Error::HttpRequestDenied,
             code => Error::DnsError { rcode: Some(format!("{code:?}")), info_code: None },
@@ -106,7 +128,7 @@ impl HttpDoor {
             match TcpStream::connect((address, *port)).await {
                 Ok(stream) => {
                     let _ = stream.set_nodelay(true);
-                    return if *secure { self.secure(host, stream).await } else { handshake(stream).await };
+                    return if *secure { self.secure(host, stream, permit).await } else { handshake(stream, permit).await };
                 }
                 Err(error) => last = Error::Connect(error),
             }
@@ -114,16 +136,18 @@ impl HttpDoor {
         Err(last)
     }
 
-    async fn secure(&self, host: &str, stream: TcpStream) -> Result<SendRequest<WasiBody>, Error> {
+    async fn secure(&self, host: &str, stream: TcpStream, permit: OwnedSemaphorePermit) -> Result<SendRequest<WasiBody>, Error> {
+        let tls = self.tls.as_ref().ok_or(Error::HttpRequestDenied)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.tls));
-        handshake(connector.connect(name, stream).await.map_err(Error::Tls)?).await
+        let connector = tokio_rustls::TlsConnector::from(Arc::clone(tls));
+        handshake(connector.connect(name, stream).await.map_err(Error::Tls)?, permit).await
     }
 }
 
 async fn handshake(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    permit: OwnedSemaphorePermit,
 ) -> Result<SendRequest<WasiBody>, Error> {
     let (sender, connection) = Builder::new().handshake(TokioIo::new(stream)).await?;
     // Ends when both the sender and the body of its last response are gone.
@@ -131,6 +155,7 @@ async fn handshake(
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a plug-in's connection ended");
         }
+        drop(permit);
     });
     Ok(sender)
 }
@@ -169,14 +194,15 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
     let phase = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
     let first_byte = phase(options.first_byte_timeout, PHASE_MAX);
     let connect = phase(options.connect_timeout, CONNECT_MAX);
+    let progress = Progress::default();
+    let mut request = request.map(|body| Sent { body, progress: progress.clone() }.boxed_unsync());
     let mut pooled = door.take(&target);
     loop {
         let (mut connection, reused) = match pooled.take() {
             Some(connection) => (connection, true),
             None => (tokio::time::timeout(connect, door.connect(gate, &target)).await.map_err(|_| Error::ConnectionTimeout)??, false),
         };
-        let sent =
-            tokio::time::timeout(first_byte, connection.try_send_request(request)).await.map_err(|_| Error::ConnectionReadTimeout)?;
+        let sent = progress.wait(connection.try_send_request(request), first_byte).await?;
         match sent {
             Ok(response) => {
                 door.keep(target, connection);
@@ -201,6 +227,69 @@ fn target_of(uri: &Uri) -> Option<Target> {
     };
     let host = uri.host()?.to_ascii_lowercase();
     Some((secure, host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 })))
+}
+
+/// When a request last moved. Its answer is late only if nothing was sent for long either: a big part on a slow line takes its time.
+#[derive(Clone)]
+struct Progress {
+    last: Arc<Mutex<Instant>>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { last: Arc::new(Mutex::new(Instant::now())) }
+    }
+}
+
+impl Progress {
+    fn note(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn deadline(&self, patience: Duration) -> Instant {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) + patience
+    }
+
+    async fn wait<T>(&self, sending: impl Future<Output = T>, patience: Duration) -> Result<T, Error> {
+        self.note();
+        tokio::pin!(sending);
+        loop {
+            let deadline = self.deadline(patience);
+            tokio::select! {
+                biased;
+                sent = &mut sending => return Ok(sent),
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+            if self.deadline(patience) <= Instant::now() {
+                return Err(Error::ConnectionReadTimeout);
+            }
+        }
+    }
+}
+
+/// A request body that notes its progress.
+struct Sent {
+    body: WasiBody,
+    progress: Progress,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.progress.note();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A response body that fails when nothing comes for too long.
@@ -236,5 +325,35 @@ impl Body for TimedBody {
 
     fn size_hint(&self) -> http_body::SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_late_only_if_the_request_stands_still() {
+        let patience = Duration::from_millis(400);
+        let progress = Progress::default();
+        let moving = progress.clone();
+        let slow_upload = async {
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                moving.note();
+            }
+        };
+        progress.wait(slow_upload, patience).await.expect("it moved all the time");
+        let silent = progress.wait(std::future::pending::<()>(), Duration::from_millis(20)).await;
+        assert!(matches!(silent, Err(Error::ConnectionReadTimeout)));
+    }
+
+    #[test]
+    fn a_target_is_what_the_address_says() {
+        let of = |uri: &str| target_of(&uri.parse().expect("an address"));
+        assert_eq!(of("https://S3.Example/x"), Some((true, "s3.example".to_owned(), 443)));
+        assert_eq!(of("http://user:pass@a.example:8080/?q=http://b.example/"), Some((false, "a.example".to_owned(), 8080)));
+        assert_eq!(of("ftp://a.example/"), None);
+        assert_eq!(of("/path"), None);
     }
 }

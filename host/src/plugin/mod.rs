@@ -6,13 +6,20 @@
 
 mod bindings;
 mod body;
+mod cache;
+mod call;
 mod component;
 mod destination;
 mod dns;
 mod engine;
 mod grants;
+mod host;
 mod http;
+mod journal;
+mod limits;
 mod schema;
+mod session;
+mod sockets;
 mod state;
 
 pub use component::{Description, NetworkNeed, PluginComponent, PluginError, PluginKind, SecretNeed};

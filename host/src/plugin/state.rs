@@ -1,32 +1,24 @@
-//! What one store holds: the sandbox's WASI context, its limits and meters, and the host's side of `cofre:plugin/host`.
+//! What one store holds: the WASI context of an empty sandbox, the way to what was granted, and what has been used up.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret;
 use wasmtime::component::ResourceTable;
-use wasmtime::{CallHook, Engine, ResourceLimiter, Store, UpdateDeadline};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::sockets::SocketAddrUse;
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::bindings::v0_1::cofre::plugin::{host, types};
 use super::component::PluginError;
 use super::grants::Gate;
-use super::http::HttpDoor;
+use super::http::{Hooks, HttpDoor};
+use super::journal::{Journal, Printed, Redaction, Weight};
+use super::limits::{HANDLES_MAX, HOSTCALL_FUEL, Usage};
+use super::sockets;
 use crate::ports::{PluginLimits, SecretText};
 
-/// Bytes that a guest may keep on stdout and stderr; what goes beyond is refused to it.
-const STDIO_MAX: usize = 16 << 10;
-/// Bytes that guest values may take on their way to the host in one call.
-const HOSTCALL_FUEL: usize = 8 << 20;
-/// Handles and table entries of one store.
-const HANDLES_MAX: usize = 10_000;
-
 /// Everything that a plug-in instance gets. The default is nothing at all.
+#[derive(Default)]
 pub(super) struct Provision {
     /// Name of plug-in and instance, for the log.
     pub(super) label: String,
@@ -34,12 +26,14 @@ pub(super) struct Provision {
     pub(super) settings: String,
     /// Secrets by name.
     pub(super) secrets: BTreeMap<String, SecretText>,
+    /// The same, to be taken out of what the plug-in says.
+    pub(super) redaction: Redaction,
     /// Network.
     pub(super) gate: Gate,
     /// HTTP connections of this instance.
     pub(super) http: Arc<HttpDoor>,
     /// The one directory.
-    pub(super) directory: Option<std::path::PathBuf>,
+    pub(super) directory: Option<PathBuf>,
     /// Limits.
     pub(super) limits: PluginLimits,
 }
@@ -48,155 +42,72 @@ pub(super) struct Provision {
 pub(super) struct State {
     pub(super) table: ResourceTable,
     pub(super) gate: Gate,
-    provision: Arc<Provision>,
+    pub(super) provision: Arc<Provision>,
+    pub(super) journal: Journal,
+    /// Table entries of sockets that the guest made.
+    pub(super) sockets: HashSet<u32>,
     wasi: WasiCtx,
     http_context: WasiHttpCtx,
-    http: super::http::Hooks,
-    stderr: MemoryOutputPipe,
-    memory: u64,
-    logged: u64,
-    /// Processor time used, and since when the guest has been running.
-    used: Duration,
-    running: Option<Instant>,
-    /// The limit that was hit.
-    tripped: Option<String>,
+    http: Hooks,
+    usage: Usage,
 }
 
 impl State {
     /// A new store with nothing in it that another store could see.
+    ///
+    /// # Errors
+    /// When the granted directory cannot be opened.
     pub(super) fn store(engine: &Engine, provision: &Arc<Provision>) -> Result<Store<Self>, PluginError> {
         let gate = provision.gate.fresh();
-        let stderr = MemoryOutputPipe::new(STDIO_MAX);
-        let mut wasi = WasiCtx::builder();
-        wasi.stdout(MemoryOutputPipe::new(STDIO_MAX)).stderr(stderr.clone()).allow_tcp(true);
-        let check = gate.clone();
-        wasi.socket_addr_check(move |address, purpose| {
-            let allowed = match purpose {
-                SocketAddrUse::TcpConnect => check.may_connect(address.ip(), address.port()),
-                // Connecting binds to a wildcard address first; anything else is listening.
-                SocketAddrUse::TcpBind => address.port() == 0 && is_wildcard(address.ip()),
-                _ => false,
-            };
-            Box::pin(async move { allowed })
-        });
-        if let Some(directory) = &provision.directory {
-            // A hand-over to another thread for every 64 KiB would cost three times the copy itself.
-            wasi.allow_blocking_current_thread(true)
-                .preopened_dir(directory, "/data", FsPerms::ReadWrite)
-                .map_err(|source| PluginError::directory(directory, source))?;
-        }
+        let journal = Journal::new(provision.label.clone(), provision.redaction.clone(), provision.limits.log_bytes);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         let state = Self {
             table,
-            http: super::http::Hooks::new(gate.clone(), Arc::clone(&provision.http)),
+            wasi: sandbox(provision, &gate, &journal)?,
+            http: Hooks::new(gate.clone(), Arc::clone(&provision.http)),
             gate,
             provision: Arc::clone(provision),
-            wasi: wasi.build(),
+            journal,
+            sockets: HashSet::new(),
             http_context: WasiHttpCtx::new(),
-            stderr,
-            memory: 0,
-            logged: 0,
-            used: Duration::ZERO,
-            running: None,
-            tripped: None,
+            usage: Usage::new(provision.limits.clone()),
         };
         let mut store = Store::new(engine, state);
-        store.limiter(|state| state);
+        store.limiter(|state| &mut state.usage);
         store.set_hostcall_fuel(HOSTCALL_FUEL);
         store.set_max_component_handles(HANDLES_MAX);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| context.data_mut().tick());
-        store.call_hook(|mut context, hook| {
-            context.data_mut().switch(hook);
-            Ok(())
-        });
+        // Yields at every tick, so that deadlines and cancellation are seen however busy the guest is.
+        store.epoch_deadline_callback(|mut context| context.data_mut().usage.check_processor().map(|()| UpdateDeadline::Yield(1)));
         Ok(store)
     }
 
-    /// Begins a new call: processor time and log volume count from zero.
+    /// Begins a call: what is limited per call counts from zero. Must run on the thread that runs the call.
     pub(super) fn begin_call(&mut self) {
-        self.used = Duration::ZERO;
-        self.logged = 0;
-        self.tripped = None;
+        self.usage.begin_call();
+        self.journal.begin_call();
+        self.gate.forget_refusal();
     }
 
     /// What a person should read when the call ended in a trap.
     pub(super) fn explain(&self, trap: &wasmtime::Error) -> String {
-        if let Some(limit) = &self.tripped {
-            return limit.clone();
-        }
-        let printed = self.stderr.contents();
-        let text = String::from_utf8_lossy(&printed);
-        let last = text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.escape_debug().take(300).collect::<String>());
-        match last {
-            Some(line) => format!("it crashed: {line}"),
-            None => format!("it crashed: {}", trap.root_cause()),
-        }
-    }
-
-    fn switch(&mut self, hook: CallHook) {
-        match hook {
-            CallHook::CallingWasm | CallHook::ReturningFromHost => self.running = Some(Instant::now()),
-            CallHook::ReturningFromWasm | CallHook::CallingHost => {
-                if let Some(since) = self.running.take() {
-                    self.used += since.elapsed();
-                }
-            }
-        }
-    }
-
-    /// Called every 10 ms of the guest's own time.
-    fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
-        let now = Instant::now();
-        if let Some(since) = self.running.replace(now) {
-            self.used += now - since;
-        }
-        let limit = self.provision.limits.cpu;
-        if self.used > limit {
-            let message = format!("it used the processor for more than {} ms in one call (limit `cpu`)", limit.as_millis());
-            self.tripped = Some(message.clone());
-            return Err(wasmtime::Error::msg(message));
-        }
-        Ok(UpdateDeadline::Yield(1))
+        self.journal.hit().unwrap_or_else(|| self.usage.explain(trap, self.journal.last_words()))
     }
 }
 
-fn is_wildcard(address: IpAddr) -> bool {
-    address.is_unspecified()
-}
-
-impl ResourceLimiter for State {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory + desired.saturating_sub(current) as u64;
-        if total > self.provision.limits.memory {
-            self.tripped = Some(format!("it wanted more than {} MiB of memory (limit `memory`)", self.provision.limits.memory >> 20));
-            return Ok(false);
-        }
-        self.memory = total;
-        Ok(true)
+/// No environment, no arguments, no input, no file but those in the granted directory, no network but what `gate` lets through.
+fn sandbox(provision: &Provision, gate: &Gate, journal: &Journal) -> Result<WasiCtx, PluginError> {
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(Printed::new(journal.clone(), Weight::Info)).stderr(Printed::new(journal.clone(), Weight::Warn));
+    sockets::guard(&mut wasi, gate);
+    if let Some(directory) = &provision.directory {
+        // See `call`: the thread is one that may block.
+        wasi.allow_blocking_current_thread(true)
+            .preopened_dir(directory, "/data", FsPerms::ReadWrite)
+            .map_err(|source| PluginError::directory(directory, source))?;
     }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.provision.limits.table_elements;
-        if !allowed {
-            self.tripped =
-                Some(format!("it wanted a table of {desired} elements (limit `table_elements`: {})", self.provision.limits.table_elements));
-        }
-        Ok(allowed)
-    }
-
-    fn instances(&self) -> usize {
-        self.provision.limits.instances
-    }
-
-    fn tables(&self) -> usize {
-        self.provision.limits.tables
-    }
-
-    fn memories(&self) -> usize {
-        self.provision.limits.memories
-    }
+    Ok(wasi.build())
 }
 
 impl WasiView for State {
@@ -208,38 +119,5 @@ impl WasiView for State {
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.http, table: &mut self.table, ctx: &mut self.http_context }
-    }
-}
-
-impl types::Host for State {}
-
-impl host::Host for State {
-    async fn log(&mut self, level: host::Level, message: String) -> wasmtime::Result<()> {
-        self.logged += message.len() as u64;
-        if self.logged > self.provision.limits.log_bytes {
-            let limit = format!("it logged more than {} KiB in one call (limit `log`)", self.provision.limits.log_bytes >> 10);
-            self.tripped = Some(limit.clone());
-            return Err(wasmtime::Error::msg(limit));
-        }
-        let (label, text) = (&self.provision.label, message.escape_debug());
-        match level {
-            host::Level::Debug => tracing::debug!(plugin = %label, "{text}"),
-            host::Level::Info => tracing::info!(plugin = %label, "{text}"),
-            host::Level::Warn => tracing::warn!(plugin = %label, "{text}"),
-            host::Level::Error => tracing::error!(plugin = %label, "{text}"),
-        }
-        Ok(())
-    }
-
-    async fn settings(&mut self) -> wasmtime::Result<String> {
-        Ok(self.provision.settings.clone())
-    }
-
-    async fn secret(&mut self, name: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.provision.secrets.get(&name).map(|secret| secret.expose_secret().to_owned()))
-    }
-
-    async fn trust_roots(&mut self) -> wasmtime::Result<Vec<Vec<u8>>> {
-        Ok(self.provision.http.roots())
     }
 }

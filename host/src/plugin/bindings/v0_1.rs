@@ -1,4 +1,5 @@
-//! Contract version 0.1: `wit/v0.1`. WASI's own interfaces are those of wasmtime-wasi, except name look-up, which is ours.
+//! Contract version 0.1: `wit/v0.1`. WASI's own interfaces are those of wasmtime-wasi, except name look-up and the making of sockets,
+//! which are ours.
 
 wasmtime::component::bindgen!({
     path: "../wit/v0.1",
@@ -15,7 +16,6 @@ wasmtime::component::bindgen!({
         "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
         "wasi:sockets/instance-network": wasmtime_wasi::p2::bindings::sockets::instance_network,
         "wasi:sockets/tcp": wasmtime_wasi::p2::bindings::sockets::tcp,
-        "wasi:sockets/tcp-create-socket": wasmtime_wasi::p2::bindings::sockets::tcp_create_socket,
         "wasi:sockets/ip-name-lookup.resolve-address-stream": super::super::dns::AddressStream,
     },
 });
