@@ -2,6 +2,7 @@
 //!
 //! Independent of the program under test on purpose: what compares a restore must not share code with what made it.
 
+pub mod certificates;
 pub mod cofre;
 pub mod compare;
 pub mod mysql;

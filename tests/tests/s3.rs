@@ -47,3 +47,26 @@ fn a_set_goes_to_s3_and_comes_back() -> Result<()> {
     ensure!(said.contains("grants.network"), "{said}");
     Ok(())
 }
+
+#[test]
+fn https_needs_an_authority_that_was_named() -> Result<()> {
+    let server = SeaweedFs::start_with_tls(&tools())?;
+    server.make_bucket(&tools(), "copias")?;
+    let cofre = Installation::new("[[directory]]\npath = \"@DIR@/files\"\n")?;
+    std::fs::create_dir(cofre.path("files"))?;
+    sample::mixed(&cofre.path("files"), 3_000_000, 3)?;
+    let head = cofre.configuration()?;
+    for (authority, code) in [(format!("ca_file = \"{}\"\n", server.authority().display()), 0), (String::new(), 1)] {
+        cofre.configure(&format!(
+            "{head}[[destination]]\nname = \"nuvem\"\nplugin = \"s3\"\nsettings = {{ endpoint = \"{}\", bucket = \"copias\", path_style = true }}\n\
+             secrets = {{ access_key_id = {{ env = \"T_KEY\" }}, secret_access_key = {{ env = \"T_SECRET\" }} }}\ngrants = {{ network = [\"{}\"] }}\nretry = {{ attempts = 2, first_pause = \"50ms\" }}\n{authority}",
+            server.endpoint(),
+            server.target(),
+        ))?;
+        let output = cofre.command(&["run"]).env("T_KEY", S3_KEY).env("T_SECRET", S3_SECRET).output()?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.code() == Some(code), "ca_file `{authority}`: {said}");
+        ensure!(code == 0 || said.to_lowercase().contains("certificate") || said.contains("TLS"), "{said}");
+    }
+    Ok(())
+}

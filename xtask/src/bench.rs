@@ -27,9 +27,19 @@ pub(crate) struct Options {
     /// Small data, to try the bench itself
     #[arg(long)]
     quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     /// Use the release build that is there
     #[arg(long)]
     no_build: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Directories,
+    Databases,
+    Boundary,
 }
 
 /// Seconds of one run, and the peak memory of its largest process in MB.
@@ -51,9 +61,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         build(root)?;
     }
     let (bytes, rows) = if options.quick { (60_000_000, 20_000) } else { (1_000_000_000, 300_000) };
-    let mut results = directories(bytes, options.runs)?;
-    results.extend(databases(rows, options.runs)?);
-    results.push(boundary(options.runs, options.quick)?);
+    let wanted = |part: Part| options.only.is_empty() || options.only.contains(&part);
+    let mut results = Vec::new();
+    if wanted(Part::Directories) {
+        results.extend(directories(bytes, options.runs)?);
+    }
+    if wanted(Part::Databases) {
+        results.extend(databases(rows, options.runs)?);
+    }
+    if wanted(Part::Boundary) {
+        results.push(boundary(options.runs, options.quick)?);
+    }
     println!("\n{:<22} {:>9} {:<34} {:>9} {:>7} {:>6} {:>8}", "row", "ours s", "peer", "peer s", "ratio", "bar", "rss MB");
     for row in &results {
         let number = |key: &str| row[key].as_f64().map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));

@@ -32,7 +32,8 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     println!("building the components");
     crate::plugins::build(root)?;
     println!("building cofre");
-    timed(cargo(root).args(["build", "--release", "--package", "cofre"])).map(drop)
+    // The whole workspace, as the tests do: with fewer packages cargo would choose other features and compile much of it again.
+    timed(cargo(root).args(["build", "--release", "--workspace", "--bins"])).map(drop)
 }
 
 /// Bytes as people read them.

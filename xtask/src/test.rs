@@ -138,8 +138,10 @@ fn documentation(root: &Path) -> Result<Outcome> {
 
 fn end_to_end(root: &Path) -> Result<Outcome> {
     crate::process::build(root)?;
-    let mut command = if installed(root, "nextest") { nextest(root) } else { plain(root) };
-    passed(command.args(["--package", "cofre-tests"]))
+    let nextest_is_here = installed(root, "nextest");
+    let mut command = if nextest_is_here { nextest(root) } else { plain(root) };
+    let chosen: &[&str] = if nextest_is_here { &["--workspace", "-E", "package(cofre-tests)"] } else { &["--package", "cofre-tests"] };
+    passed(command.args(chosen))
 }
 
 /// The plug-ins' own tests run natively, where a debugger and a fake server reach them.

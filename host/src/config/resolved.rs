@@ -263,6 +263,9 @@ fn kdf(raw: &RawConfig, problems: &mut Problems<'_>) -> (Kdf, u32) {
     (kdf, iterations)
 }
 
+/// libdeflate's scale: 5 gives what `gzip -6` gives or a little less, in a third of the time.
+const GZIP_LEVEL: u8 = 5;
+
 fn compression(raw: &RawConfig, problems: &mut Problems<'_>) -> (Compression, usize) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let level = raw.compression.level;
@@ -275,10 +278,10 @@ fn compression(raw: &RawConfig, problems: &mut Problems<'_>) -> (Compression, us
     };
     let compression = match raw.compression.algorithm.as_deref().unwrap_or("gzip") {
         "zstd" => Compression::Zstd { level: range(1, 19, 3, problems) },
-        "gzip" => Compression::Gzip { level: u8::try_from(range(1, 12, 6, problems)).unwrap_or(6) },
+        "gzip" => Compression::Gzip { level: u8::try_from(range(1, 12, GZIP_LEVEL.into(), problems)).unwrap_or(GZIP_LEVEL) },
         other => {
             problems.add(("compression", 0, "algorithm"), format!("`{other}` is not known; write `gzip` or `zstd`"));
-            Compression::Gzip { level: 6 }
+            Compression::Gzip { level: GZIP_LEVEL }
         }
     };
     (compression, raw.compression.threads.unwrap_or(cores).clamp(1, 64))

@@ -3,13 +3,15 @@
 //! An artifact either ends whole, with its digests, or is aborted: then its spool file goes, its uploads are told, and the
 //! set is partial.
 
-use std::sync::Arc;
+use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::copy::{Expected, SetCopies};
 use crate::pipeline::tar::TarWriter;
 use crate::pipeline::{CipherKey, Compression, Encoder, EncoderSettings, Kdf, Passphrase, PipelineError, Totals};
 use crate::ports::Meter;
+use crate::set::{SealError, SealKey};
 use crate::spool::{SpoolError, SpoolSet, SpoolWriter};
 
 /// The tar that a source writes into.
@@ -24,21 +26,13 @@ pub enum ProduceError {
     /// Compression, encryption or writing failed.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The key could not be made.
-    #[error("cannot make a key for `{key}`: {source}")]
-    Key {
-        /// The artifact.
-        key: String,
-        /// Why not.
-        source: std::io::Error,
-    },
     /// The archive could not be written.
     #[error("cannot write the archive `{key}`: {source}")]
     Tar {
         /// The artifact.
         key: String,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The source failed.
     #[error("{0}")]
@@ -61,7 +55,7 @@ pub(super) struct Workshop {
     /// Progress of the run.
     pub meter: Arc<Meter>,
     /// Keys, made ahead.
-    pub keys: KeyRing,
+    pub keys: Arc<KeyRing>,
 }
 
 impl Workshop {
@@ -74,10 +68,9 @@ impl Workshop {
         key: &str,
         fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>,
     ) -> Result<(T, Totals), ProduceError> {
-        let secret = self.keys.next().map_err(|source| ProduceError::Key { key: key.to_owned(), source })?;
         let writer = self.spool.create(key)?;
         self.copies.artifact_started(key);
-        let made = self.write(key, writer, secret, fill);
+        let made = self.write(key, writer, fill);
         match &made {
             Ok((_, totals)) => self.copies.artifact_finished(key, expected(totals)),
             Err(_) => self.copies.artifact_aborted(key),
@@ -89,12 +82,12 @@ impl Workshop {
         &self,
         key: &str,
         writer: SpoolWriter,
-        secret: CipherKey,
         fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>,
     ) -> Result<(T, Totals), ProduceError> {
         let settings = EncoderSettings { compression: self.compression, threads: self.threads, meter: Some(Arc::clone(&self.meter)) };
         let tar_error = |source| ProduceError::Tar { key: key.to_owned(), source };
-        let encoder = Encoder::start(settings, secret, writer).map_err(tar_error)?;
+        let keys = Arc::clone(&self.keys);
+        let encoder = Encoder::start(settings, move || keys.next(), writer).map_err(tar_error)?;
         let mut tar = TarWriter::new(encoder);
         let filled = fill(&mut tar)?;
         let encoder = tar.finish().map_err(tar_error)?;
@@ -108,27 +101,53 @@ fn expected(totals: &Totals) -> Expected {
     Expected { size: totals.cipher.size, sha256: hex::encode(totals.cipher.sha256), md5: hex::encode(totals.cipher.md5) }
 }
 
-/// Derives the keys of coming artifacts while the current one is being written: a derivation takes a tenth of a second.
+/// Derives the keys of coming artifacts, and at last the seal's, while the current artifact is being written: a derivation takes
+/// two tenths of a second.
 pub(super) struct KeyRing {
-    ready: std::sync::Mutex<Receiver<std::io::Result<CipherKey>>>,
+    /// Gone once the seal's key was asked for.
+    ready: Mutex<Option<Receiver<io::Result<CipherKey>>>>,
+    seal: Mutex<Receiver<Result<SealKey, SealError>>>,
 }
 
 impl KeyRing {
     /// Starts deriving `count` keys, one ahead of need.
-    pub(super) fn start(passphrase: Passphrase, kdf: Kdf, count: usize) -> Self {
+    pub(super) fn start(passphrase: Passphrase, kdf: Kdf, count: usize, seal_iterations: u32) -> Self {
         let (sender, ready) = sync_channel(1);
+        let (seal_sender, seal) = sync_channel(1);
         std::thread::spawn(move || {
             for _ in 0..count {
                 if sender.send(CipherKey::fresh(&passphrase, kdf)).is_err() {
-                    return;
+                    break; // fewer artifacts were made than were planned
                 }
             }
+            let _ = seal_sender.send(SealKey::fresh(passphrase.as_bytes(), seal_iterations));
         });
-        Self { ready: std::sync::Mutex::new(ready) }
+        Self { ready: Mutex::new(Some(ready)), seal: Mutex::new(seal) }
     }
 
-    fn next(&self) -> std::io::Result<CipherKey> {
-        let ready = self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        ready.recv().unwrap_or_else(|_| Err(std::io::Error::other("more artifacts were made than were planned")))
+    fn next(&self) -> io::Result<CipherKey> {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = ready.as_ref().and_then(|ready| ready.recv().ok());
+        key.unwrap_or_else(|| Err(io::Error::other("more artifacts were made than were planned")))
+    }
+
+    /// The key of the seal; after it there are no more keys for artifacts. Blocks while it is being derived.
+    pub(super) fn seal_key(&self) -> Result<SealKey, SealError> {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let seal = self.seal.lock().unwrap_or_else(PoisonError::into_inner);
+        seal.recv().unwrap_or(Err(SealError::NoKey))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seal_gets_its_key_even_if_artifacts_were_planned_and_never_made() {
+        let ring = KeyRing::start(Passphrase::from_bytes(b"segredo"), Kdf::Legacy, 9, 1);
+        ring.next().expect("a key");
+        ring.seal_key().expect("the seal's key");
+        ring.next().expect_err("no more");
     }
 }

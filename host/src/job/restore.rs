@@ -15,11 +15,13 @@ use super::inspect::list_at;
 use super::own;
 use crate::pipeline::Passphrase;
 use crate::pipeline::tar::TarReader;
-use crate::ports::{Destination, Meter, MysqlSettings, SchemaPassport, Warnings};
+use crate::ports::{Destination, Meter, MysqlSettings, ObjectKind, SchemaPassport, Warnings};
 use crate::set::{ArtifactKind, ArtifactRecord, Passport, SealedManifest, SetName};
 use crate::source::files::{Cat, ExtractOptions, ExtractReport, Selection, cat_entry, extract_with_links};
-use crate::source::mysql::{ENTRY_MAX, LoadOptions, Loader, compare, passport_of};
+use crate::source::mysql::{Difference, ENTRY_MAX, LoadOptions, LoadReport, Loader, Staging, compare, compare_definitions, passport_of};
 
+/// Differences that an error lists.
+const DIFFERENCES_TOLD: usize = 10;
 /// Files of a dump between the archive and the database.
 const FILES_AHEAD: usize = 2;
 
@@ -403,28 +405,79 @@ impl Restore<'_> {
             What::Schema { table, .. } => table.clone(),
             _ => None,
         };
-        let options = LoadOptions { drop_existing: self.request.force, table: table.clone() };
-        let mut loader = Loader::open(&settings, into, options, Arc::clone(&self.meter), self.context.cancel.clone()).await?;
-        let loaded = self.feed(&mut loader, artifact).await;
-        if let Err(error) = loaded {
-            loader.kill().await;
-            return Err(error);
-        }
-        let report = loader.finish().await?;
         let passport = self.passport().await?;
         let Some(expected) = passport.schema(&key) else {
             return Err(JobError::Request("the passport does not know this schema".to_owned()));
         };
-        let rows = self.compare(&settings, into, expected, table.as_deref()).await?;
+        let order = Order { settings: &settings, artifact: &artifact, expected, table: table.as_deref() };
+        let replaces = self.request.force && Staging::is_needed(&settings, into, table.as_deref()).await?;
+        let (report, rows) = if replaces { self.replace(&order, into).await? } else { self.load_proven(&order, into).await? };
         Ok(format!("{} files, {} statements, {rows} rows, equal to the passport", report.files, report.statements))
     }
 
+    /// Loads into a schema that holds nothing of it yet, and compares with the passport.
+    async fn load_proven(&self, order: &Order<'_>, into: &str) -> Result<(LoadReport, u64), JobError> {
+        let options = LoadOptions { table: order.table.map(str::to_owned), staging: false };
+        let (report, _) = self.load_into(order, into, options).await?;
+        let rows = self.compare(order, into, order.expected.clone()).await?;
+        Ok((report, rows))
+    }
+
+    /// Loads beside what is there, and replaces it only once all that was loaded has proven whole (trap 2).
+    async fn replace(&self, order: &Order<'_>, into: &str) -> Result<(LoadReport, u64), JobError> {
+        let staging = Staging::beside(order.settings, into).await?;
+        let proven = self.prove(order, staging.name()).await;
+        let (report, rows, objects) = match proven {
+            Ok(proven) => proven,
+            Err(error) => {
+                if let Err(left) = staging.discard().await {
+                    self.warnings.push(into, left.to_string());
+                }
+                return Err(error);
+            }
+        };
+        if order.table.is_some() || !staging.can_move().await? {
+            staging.drop_target(order.table).await?;
+            let kept = staging.name().to_owned();
+            return match self.load_proven(order, into).await {
+                Ok(done) => staging.discard().await.map(|()| done).map_err(JobError::from),
+                Err(error) => Err(JobError::Request(format!("{error} (what was restored is whole in schema `{kept}`)"))),
+            };
+        }
+        staging.swap(&objects).await?;
+        let differences = compare_definitions(order.settings, into, order.expected, self.context.cancel.clone()).await?;
+        verdict(&differences).map(|()| (report, rows))
+    }
+
+    async fn prove(&self, order: &Order<'_>, staging: &str) -> Result<(LoadReport, u64, Vec<(String, Vec<u8>)>), JobError> {
+        let options = LoadOptions { table: order.table.map(str::to_owned), staging: true };
+        let (report, objects) = self.load_into(order, staging, options).await?;
+        let mut expected = order.expected.clone();
+        expected.objects.retain(|object| object.kind != ObjectKind::Event);
+        let rows = self.compare(order, staging, expected).await?;
+        Ok((report, rows, objects))
+    }
+
+    async fn load_into(
+        &self,
+        order: &Order<'_>,
+        schema: &str,
+        options: LoadOptions,
+    ) -> Result<(LoadReport, Vec<(String, Vec<u8>)>), JobError> {
+        let mut loader = Loader::open(order.settings, schema, options, Arc::clone(&self.meter), self.context.cancel.clone()).await?;
+        if let Err(error) = self.feed(&mut loader, order.artifact).await {
+            loader.kill().await;
+            return Err(error);
+        }
+        Ok(loader.finish().await?)
+    }
+
     /// Brings the files of a dump to the loader; the archive is read on a thread of its own.
-    async fn feed(&self, loader: &mut Loader, artifact: VerifiedArtifact) -> Result<(), JobError> {
+    async fn feed(&self, loader: &mut Loader, artifact: &VerifiedArtifact) -> Result<(), JobError> {
         let (sender, mut files) = mpsc::channel::<(String, Vec<u8>)>(FILES_AHEAD);
-        let (passphrase, threads) = (self.passphrase.clone(), self.context.config.threads);
+        let decoder = artifact.open(&self.passphrase, self.context.config.threads)?;
         let reader = tokio::task::spawn_blocking(move || -> Result<(), JobError> {
-            let mut tar = TarReader::new(artifact.open(&passphrase, threads)?);
+            let mut tar = TarReader::new(decoder);
             while let Some(entry) = tar.next_entry()? {
                 let name = String::from_utf8_lossy(&entry.path).into_owned();
                 if sender.blocking_send((name, tar.content(ENTRY_MAX)?)).is_err() {
@@ -457,25 +510,30 @@ impl Restore<'_> {
     }
 
     /// Reads back what was loaded. Returns its rows.
-    async fn compare(
-        &self,
-        settings: &MysqlSettings,
-        schema: &str,
-        expected: &SchemaPassport,
-        table: Option<&str>,
-    ) -> Result<u64, JobError> {
-        let mut expected = expected.clone();
-        let mut found = passport_of(settings, schema, self.context.cancel.clone()).await?;
-        if let Some(table) = table {
+    async fn compare(&self, order: &Order<'_>, schema: &str, mut expected: SchemaPassport) -> Result<u64, JobError> {
+        let mut found = passport_of(order.settings, schema, self.context.cancel.clone()).await?;
+        if let Some(table) = order.table {
             expected.tables.retain(|known| known.name == table);
             found.tables.retain(|known| known.name == table);
             expected.objects.clear();
         }
-        let differences = compare(&expected, &found);
-        if differences.is_empty() {
-            return Ok(expected.tables.iter().map(|table| table.rows).sum());
-        }
-        let listed: Vec<String> = differences.iter().take(10).map(ToString::to_string).collect();
-        Err(JobError::Differs(format!("{} differences: {}", differences.len(), listed.join("; "))))
+        verdict(&compare(&expected, &found))?;
+        Ok(expected.tables.iter().map(|table| table.rows).sum())
     }
+}
+
+/// What goes into a database.
+struct Order<'a> {
+    settings: &'a MysqlSettings,
+    artifact: &'a VerifiedArtifact,
+    expected: &'a SchemaPassport,
+    table: Option<&'a str>,
+}
+
+fn verdict(differences: &[Difference]) -> Result<(), JobError> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let listed: Vec<String> = differences.iter().take(DIFFERENCES_TOLD).map(ToString::to_string).collect();
+    Err(JobError::Differs(format!("{} differences: {}", differences.len(), listed.join("; "))))
 }

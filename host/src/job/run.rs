@@ -18,7 +18,7 @@ use super::resume::tidy;
 use crate::config::{HookMoment, MysqlConfig};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
-use crate::pipeline::{Kdf, Passphrase, Totals};
+use crate::pipeline::{Kdf, Passphrase, PipelineError, Totals};
 use crate::ports::{Meter, Warning, Warnings};
 use crate::set::{
     ArtifactKind, ArtifactRecord, BACKUP_LOG, CompressionRecord, DirectoryEntry, EncryptionRecord, FileRecord, MANIFEST, MD5SUMS, Manifest,
@@ -202,7 +202,8 @@ impl<'a> Run<'a> {
         let plans = self.plans(&sources)?;
         let spool = Arc::new(self.context.spool.create_set(self.set)?);
         let copies = Arc::new(SetCopies::start((*spool).clone(), lanes, outcomes.len(), false, &self.context.cancel));
-        let keys = KeyRing::start(self.passphrase.clone(), self.context.config.kdf, plans.len() + 1);
+        let config = &self.context.config;
+        let keys = Arc::new(KeyRing::start(self.passphrase.clone(), config.kdf, plans.len() + 1, config.iterations));
         let workshop = Arc::new(Workshop {
             spool: Arc::clone(&spool),
             copies,
@@ -378,7 +379,8 @@ impl<'a> Run<'a> {
             Err(error) => error,
         };
         // A spool that fails, or a cancelled run, concerns everything; anything else only this artifact.
-        let ends_the_run = self.context.cancel.is_cancelled() || matches!(error, ProduceError::Spool(_) | ProduceError::Key { .. });
+        let ends_the_run =
+            self.context.cancel.is_cancelled() || matches!(error, ProduceError::Spool(_) | ProduceError::Pipeline(PipelineError::Key(_)));
         if ends_the_run {
             return Err(if self.context.cancel.is_cancelled() { JobError::Cancelled } else { error.into() });
         }
@@ -537,8 +539,8 @@ impl<'a> Run<'a> {
             files.push((key, text.into_bytes()));
         }
         manifest.files.sort_by(|a, b| a.key.cmp(&b.key));
-        let (passphrase, iterations) = (self.passphrase.clone(), self.context.config.iterations);
-        let sealing = tokio::task::spawn_blocking(move || SealedManifest::seal(manifest, passphrase.as_bytes(), iterations)).await;
+        let keys = Arc::clone(&workshop.keys);
+        let sealing = tokio::task::spawn_blocking(move || SealedManifest::seal(manifest, keys.seal_key()?)).await;
         let sealed = sealing.map_err(|_| JobError::Cancelled)??;
         files.push((MANIFEST, sealed.bytes().to_vec()));
         files.push((SEAL, sealed.seal_text().as_bytes().to_vec()));

@@ -96,13 +96,16 @@ impl Parallel {
     fn start(stream: impl Read + Send + 'static, compression: Compression, threads: usize) -> io::Result<Self> {
         let (jobs, work) = bounded::<Job>(1);
         let (orders, queue) = bounded(threads + BLOCKS_AHEAD);
-        let (spare, spares) = bounded::<Vec<u8>>(threads + BLOCKS_AHEAD + 1);
+        let room = threads + BLOCKS_AHEAD + 1;
+        let pool = Pool { packed: bounded(room), plain: bounded(room) };
         let mut workers = Vec::with_capacity(threads);
         for _ in 0..threads {
-            let (work, spares) = (work.clone(), spares.clone());
-            workers.push(std::thread::Builder::new().name("decompress".into()).spawn(move || decompress(compression, &work, &spares))?);
+            let (work, pool) = (work.clone(), pool.clone());
+            workers.push(std::thread::Builder::new().name("decompress".into()).spawn(move || decompress(compression, &work, &pool))?);
         }
-        let splitter = std::thread::Builder::new().name("decrypt".into()).spawn(move || split(stream, compression, &jobs, &orders))?;
+        let (spare, spares) = (pool.plain.0, pool.packed.1);
+        let splitter =
+            std::thread::Builder::new().name("decrypt".into()).spawn(move || split(stream, compression, (&jobs, &orders), &spares))?;
         Ok(Self { queue: Some(queue), current: Vec::new(), position: 0, ended: false, spare, splitter: Some(splitter), workers })
     }
 
@@ -146,31 +149,50 @@ impl Drop for Parallel {
     }
 }
 
-fn decompress(compression: Compression, work: &Receiver<Job>, spares: &Receiver<Vec<u8>>) {
+fn decompress(compression: Compression, work: &Receiver<Job>, pool: &Pool) {
+    let mut decompressor = match compression {
+        Compression::Gzip { .. } => Ok(AnyDecompressor::Gzip(gzip::BlockDecompressor::new())),
+        Compression::Zstd { .. } => zstd::BlockDecompressor::new().map(AnyDecompressor::Zstd),
+    };
     for job in work {
-        let mut output = spares.try_recv().unwrap_or_default();
-        let result = match compression {
-            Compression::Gzip { .. } => gzip::decompress(&job.packed, job.plain, &mut output),
-            Compression::Zstd { .. } => zstd::decompress(&job.packed, &mut output),
+        let mut output = pool.plain.1.try_recv().unwrap_or_default();
+        let result = match &mut decompressor {
+            Ok(AnyDecompressor::Gzip(gzip)) => gzip.decompress(&job.packed, job.plain, &mut output),
+            Ok(AnyDecompressor::Zstd(zstd)) => zstd.decompress(&job.packed, &mut output),
+            Err(error) => Err(PipelineError::Damaged(format!("the decompressor cannot start: {error}"))),
         };
+        let _ = pool.packed.0.try_send(job.packed);
         let _ = job.reply.send(result.map(|()| output));
     }
+}
+
+enum AnyDecompressor {
+    Gzip(gzip::BlockDecompressor),
+    Zstd(zstd::BlockDecompressor),
+}
+
+/// Buffers on their way back to where they are filled.
+#[derive(Clone)]
+struct Pool {
+    packed: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    plain: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
 /// Cuts the compressed stream into members or frames and hands them out in order. Returns early when nobody reads any more.
 fn split(
     mut stream: impl Read,
     compression: Compression,
-    jobs: &Sender<Job>,
-    orders: &Sender<Receiver<Plain>>,
+    (jobs, orders): (&Sender<Job>, &Sender<Receiver<Plain>>),
+    spares: &Receiver<Vec<u8>>,
 ) -> Result<(), PipelineError> {
     let header_size = match compression {
         Compression::Gzip { .. } => gzip::HEADER_SIZE,
         Compression::Zstd { .. } => zstd::HEADER_SIZE,
     };
     loop {
-        let mut packed = vec![0; header_size];
-        let got = read_full(&mut stream, &mut packed)?;
+        let mut header = [0; gzip::HEADER_SIZE];
+        let header = &mut header[..header_size];
+        let got = read_full(&mut stream, header)?;
         if got == 0 {
             return Ok(());
         }
@@ -178,12 +200,12 @@ fn split(
             return Err(PipelineError::Truncated("its last block is cut"));
         }
         let (rest, plain) =
-            announced(compression, &packed).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
-        if let Compression::Zstd { .. } = compression {
-            packed.clear();
-        }
-        let start = packed.len();
+            announced(compression, header).ok_or_else(|| PipelineError::Damaged("what follows a block is no block".to_owned()))?;
+        // A gzip member begins with its header; a zstd frame stands behind it.
+        let start = if let Compression::Gzip { .. } = compression { header_size } else { 0 };
+        let mut packed = spares.try_recv().unwrap_or_default();
         packed.resize(start + rest, 0);
+        packed[..start].copy_from_slice(&header[..start]);
         if read_full(&mut stream, &mut packed[start..])? < rest {
             return Err(PipelineError::Truncated("its last block is cut"));
         }

@@ -14,7 +14,7 @@ use super::digest::{Digester, Digests};
 use super::{Compression, PipelineError, gzip, zstd};
 use crate::ports::Meter;
 
-/// Ciphertext bytes handed to the sink at once.
+/// Blocks that wait in order for the writer, beyond those that are being compressed.
 const BLOCKS_AHEAD: usize = 2;
 
 /// How an artifact is made.
@@ -65,11 +65,11 @@ pub struct Encoder<W: Write + Send + 'static> {
 }
 
 impl<W: Write + Send + 'static> Encoder<W> {
-    /// Starts the threads of one artifact.
+    /// Starts the threads of one artifact; `key` is called on one of them, so that a key that takes its time holds up nothing else.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(settings: EncoderSettings, key: CipherKey, sink: W) -> io::Result<Self> {
+    pub fn start(settings: EncoderSettings, key: impl FnOnce() -> io::Result<CipherKey> + Send + 'static, sink: W) -> io::Result<Self> {
         let threads = settings.threads.max(1);
         let (jobs, work) = bounded::<Job>(1);
         let (orders, queue) = bounded::<Order>(threads + BLOCKS_AHEAD);
@@ -82,7 +82,7 @@ impl<W: Write + Send + 'static> Encoder<W> {
             workers.push(std::thread::Builder::new().name("compress".into()).spawn(move || compress(compression, &work, &back, &outputs))?);
         }
         let out = Writer { sink, digester: Digester::default(), compressed: 0, meter: settings.meter.clone(), output_back };
-        let writer = std::thread::Builder::new().name("encrypt".into()).spawn(move || out.run(&key, &queue))?;
+        let writer = std::thread::Builder::new().name("encrypt".into()).spawn(move || out.run(key, &queue))?;
         let block_size = match settings.compression {
             Compression::Gzip { .. } => gzip::BLOCK_SIZE,
             Compression::Zstd { .. } => zstd::BLOCK_SIZE,
@@ -198,8 +198,8 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self, key: &CipherKey, queue: &Receiver<Order>) -> Result<(W, Totals), PipelineError> {
-        let mut encryptor = Encryptor::new(key);
+    fn run(mut self, key: impl FnOnce() -> io::Result<CipherKey>, queue: &Receiver<Order>) -> Result<(W, Totals), PipelineError> {
+        let mut encryptor = Encryptor::new(&key().map_err(PipelineError::Key)?);
         let mut cipher = encryptor.header();
         self.put(&cipher)?;
         loop {

@@ -65,6 +65,9 @@ pub enum PipelineError {
     /// Reading or writing below the pipeline failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The key could not be made.
+    #[error("cannot make the artifact's key: {0}")]
+    Key(std::io::Error),
     /// The file does not start as `openssl enc` writes.
     #[error("the file is no artifact: it does not start with `Salted__`")]
     NotAnArtifact,

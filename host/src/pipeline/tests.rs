@@ -19,7 +19,7 @@ fn passphrase() -> Passphrase {
 
 fn encoder<W: Write + Send>(compression: Compression, kdf: Kdf, sink: W) -> Encoder<W> {
     let key = CipherKey::fresh(&passphrase(), kdf).expect("random");
-    Encoder::start(EncoderSettings { compression, threads: 2, meter: None }, key, sink).expect("threads")
+    Encoder::start(EncoderSettings { compression, threads: 2, meter: None }, move || Ok(key), sink).expect("threads")
 }
 
 fn encode(compression: Compression, kdf: Kdf, plain: &[u8]) -> (Vec<u8>, Totals) {

@@ -28,7 +28,7 @@ impl BlockCompressor {
 
     /// Replaces what `output` held.
     pub(super) fn compress(&mut self, plain: &[u8], output: &mut Vec<u8>) -> Result<(), PipelineError> {
-        output.clear();
+        // Not cleared first: what is there needs no zeroing.
         output.resize(HEADER_SIZE + ::zstd::zstd_safe::compress_bound(plain.len()), 0);
         let length = self.compressor.compress_to_buffer(plain, &mut output[HEADER_SIZE..])?;
         output.truncate(HEADER_SIZE + length);
@@ -49,12 +49,22 @@ pub(super) fn is_zstd(bytes: &[u8]) -> bool {
     bytes.starts_with(&FRAME_MAGIC) || (bytes.len() >= 4 && bytes[0] & 0xf0 == 0x50 && bytes[1..4] == SKIPPABLE[1..4])
 }
 
-/// Decompresses one frame.
-pub(super) fn decompress(frame: &[u8], output: &mut Vec<u8>) -> Result<(), PipelineError> {
-    output.clear();
-    output.resize(BLOCK_SIZE, 0);
-    let length = bulk::decompress_to_buffer(frame, output)
-        .map_err(|error| PipelineError::Damaged(format!("a zstd frame does not decompress: {error}")))?;
-    output.truncate(length);
-    Ok(())
+/// Decompresses one frame after the other.
+pub(super) struct BlockDecompressor(bulk::Decompressor<'static>);
+
+impl BlockDecompressor {
+    pub(super) fn new() -> Result<Self, PipelineError> {
+        Ok(Self(bulk::Decompressor::new()?))
+    }
+
+    /// Replaces what `output` held.
+    pub(super) fn decompress(&mut self, frame: &[u8], output: &mut Vec<u8>) -> Result<(), PipelineError> {
+        output.resize(BLOCK_SIZE, 0);
+        let length = self
+            .0
+            .decompress_to_buffer(frame, output.as_mut_slice())
+            .map_err(|error| PipelineError::Damaged(format!("a zstd frame does not decompress: {error}")))?;
+        output.truncate(length);
+        Ok(())
+    }
 }

@@ -18,5 +18,5 @@ pub use manifest::{ArtifactKind, ArtifactRecord, CompressionRecord, EncryptionRe
 pub use name::{SetName, SetNameError};
 pub use notes::restore_notes;
 pub use passport::{DirectoryEntry, Passport, PassportError, SchemaEntry, ServerEntry};
-pub use seal::{SealError, SealedManifest};
+pub use seal::{SealError, SealKey, SealedManifest};
 pub use sums::{md5_sums, sha256_sums};

@@ -28,6 +28,45 @@ pub struct SealedManifest {
     seal: String,
 }
 
+/// A key with its salt, for one seal.
+pub struct SealKey {
+    key: Zeroizing<[u8; 32]>,
+    salt: [u8; SALT_LENGTH],
+    iterations: u32,
+}
+
+impl SealKey {
+    /// Derives a key with a random salt; takes about 0.1 s for 600,000 rounds.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn fresh(passphrase: &[u8], iterations: u32) -> Result<Self, SealError> {
+        let mut salt = [0; SALT_LENGTH];
+        getrandom::fill(&mut salt).map_err(SealError::Random)?;
+        Ok(Self::derive(passphrase, salt, iterations))
+    }
+
+    fn derive(passphrase: &[u8], salt: [u8; SALT_LENGTH], iterations: u32) -> Self {
+        let mut stretched = Zeroizing::new([0; 32]);
+        pbkdf2::pbkdf2_hmac::<Sha256>(passphrase, &salt, iterations, &mut *stretched);
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, &*stretched).expand(LABEL, &mut *key).expect("32 bytes are within HKDF's 255 blocks");
+        Self { key, salt, iterations }
+    }
+
+    fn authenticator(&self, message: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.key).expect("HMAC takes keys of any length");
+        mac.update(message);
+        mac
+    }
+}
+
+impl std::fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealKey([REDACTED])")
+    }
+}
+
 /// Why a seal cannot be made or does not hold.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
@@ -40,23 +79,24 @@ pub enum SealError {
     /// The seal holds, the manifest is of no use all the same.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The thread that derives it died.
+    #[error("the key of the seal was not derived")]
+    NoKey,
     /// The operating system gave no randomness.
     #[error("cannot make a salt for the seal: {0}")]
     Random(getrandom::Error),
 }
 
 impl SealedManifest {
-    /// Seals a manifest under `passphrase`.
+    /// Seals a manifest under `key`, which is used up by it.
     ///
     /// # Errors
-    /// When the system gives no randomness.
-    pub fn seal(manifest: Manifest, passphrase: &[u8], iterations: u32) -> Result<Self, SealError> {
-        let mut salt = [0; SALT_LENGTH];
-        getrandom::fill(&mut salt).map_err(SealError::Random)?;
+    /// When the manifest cannot be written.
+    pub fn seal(manifest: Manifest, key: SealKey) -> Result<Self, SealError> {
         let bytes = manifest.to_bytes()?;
-        let tag = authenticator(passphrase, &salt, iterations, &bytes).finalize().into_bytes();
-        let mut seal = format!("{FORMAT}\nkdf: pbkdf2-hmac-sha256\niterations: {iterations}\n");
-        let _ = writeln!(seal, "salt: {}\nhmac-sha256: {}", hex::encode(salt), hex::encode(tag));
+        let tag = key.authenticator(&bytes).finalize().into_bytes();
+        let mut seal = format!("{FORMAT}\nkdf: pbkdf2-hmac-sha256\niterations: {}\n", key.iterations);
+        let _ = writeln!(seal, "salt: {}\nhmac-sha256: {}", hex::encode(key.salt), hex::encode(tag));
         Ok(Self { manifest, bytes, seal })
     }
 
@@ -66,7 +106,8 @@ impl SealedManifest {
     /// When the seal is malformed or does not hold, or the manifest is not sound.
     pub fn open(bytes: Vec<u8>, seal: &[u8], passphrase: &[u8]) -> Result<Self, SealError> {
         let parsed = ParsedSeal::parse(seal)?;
-        authenticator(passphrase, &parsed.salt, parsed.iterations, &bytes).verify_slice(&parsed.tag).map_err(|_| SealError::Broken)?;
+        let key = SealKey::derive(passphrase, parsed.salt, parsed.iterations);
+        key.authenticator(&bytes).verify_slice(&parsed.tag).map_err(|_| SealError::Broken)?;
         let manifest = Manifest::parse(&bytes)?;
         let seal = String::from_utf8_lossy(seal).into_owned();
         Ok(Self { manifest, bytes, seal })
@@ -125,16 +166,6 @@ impl ParsedSeal {
     }
 }
 
-fn authenticator(passphrase: &[u8], salt: &[u8], iterations: u32, message: &[u8]) -> Hmac<Sha256> {
-    let mut stretched = Zeroizing::new([0; 32]);
-    pbkdf2::pbkdf2_hmac::<Sha256>(passphrase, salt, iterations, &mut *stretched);
-    let mut key = Zeroizing::new([0; 32]);
-    Hkdf::<Sha256>::new(None, &*stretched).expand(LABEL, &mut *key).expect("32 bytes are within HKDF's 255 blocks");
-    let mut mac = Hmac::<Sha256>::new_from_slice(&*key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    mac
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::sample;
@@ -144,7 +175,7 @@ mod tests {
     const ROUNDS: u32 = 1_000;
 
     fn sealed() -> SealedManifest {
-        SealedManifest::seal(sample(), b"segredo", ROUNDS).expect("sealed")
+        SealedManifest::seal(sample(), SealKey::fresh(b"segredo", ROUNDS).expect("random")).expect("sealed")
     }
 
     #[test]

@@ -8,8 +8,10 @@ use std::io::{self, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::thread::JoinHandle;
 
 use tokio::io::{AsyncRead, AsyncSeekExt, ReadBuf};
 use tokio::sync::watch;
@@ -142,7 +144,7 @@ impl SpoolSet {
         let partial = partial(&path);
         let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&partial).map_err(failed("make", &partial))?;
         let growth = self.declare(key, Growth::Growing(0));
-        Ok(SpoolWriter { file: Some(file), path, partial, written: 0, checked: 0, growth, set: self.clone() })
+        Ok(SpoolWriter { file: Some(file), flusher: None, path, partial, written: 0, checked: 0, growth, set: self.clone() })
     }
 
     /// Writes a small file whole.
@@ -283,6 +285,7 @@ fn delete(path: &Path) {
 #[derive(Debug)]
 pub struct SpoolWriter {
     file: Option<File>,
+    flusher: Option<Flusher>,
     path: PathBuf,
     partial: PathBuf,
     written: u64,
@@ -297,6 +300,7 @@ impl SpoolWriter {
     /// # Errors
     /// When the disk refuses; the file is aborted then.
     pub fn finish(mut self) -> io::Result<u64> {
+        self.flusher.take().map_or(Ok(()), Flusher::finish)?;
         if let Some(file) = &self.file {
             file.sync_all()?;
         }
@@ -314,11 +318,49 @@ impl SpoolWriter {
     }
 }
 
+impl SpoolWriter {
+    fn flush_behind(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| self.written > 0) else { return Ok(()) };
+        if self.flusher.is_none() {
+            self.flusher = Some(Flusher::start(file.try_clone()?)?);
+        }
+        self.flusher.as_ref().map(Flusher::flush);
+        Ok(())
+    }
+}
+
+/// Makes what was written durable while more is being written: otherwise the end of a large file waits for all of it at once.
+#[derive(Debug)]
+struct Flusher {
+    wanted: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn start(file: File) -> io::Result<Self> {
+        let (wanted, requests) = sync_channel(1);
+        let flush = move || requests.iter().try_for_each(|()| file.sync_data());
+        Ok(Self { wanted, thread: std::thread::Builder::new().name("flush".into()).spawn(flush)? })
+    }
+
+    /// Asks for a flush, unless one is waiting already.
+    fn flush(&self) {
+        let _ = self.wanted.try_send(());
+    }
+
+    /// An error of an earlier flush is told here: the kernel reports it once, and so no later flush would.
+    fn finish(self) -> io::Result<()> {
+        drop(self.wanted);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the flushing thread ended unexpectedly")))
+    }
+}
+
 impl Write for SpoolWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.written >= self.checked {
             self.set.wait_for_space().map_err(|error| io::Error::new(io::ErrorKind::StorageFull, error))?;
             self.checked = self.written + SPACE_STEP;
+            self.flush_behind()?;
         }
         let Some(file) = &mut self.file else { return Err(io::Error::other("the spool file was finished already")) };
         let count = file.write(bytes)?;

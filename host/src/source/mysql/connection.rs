@@ -33,7 +33,9 @@ pub enum MysqlError {
         cause: mysql_async::Error,
     },
     /// The target of a restore is not empty.
-    #[error("schema `{0}` exists already and is not empty; restore into another name with --into, or repeat with --force to drop it first")]
+    #[error(
+        "schema `{0}` exists already and is not empty; restore into another name with --into, or repeat with --force to replace it once the restored one has proven whole"
+    )]
     NotEmpty(String),
     /// The dump is not one of ours.
     #[error("the dump cannot be loaded: {0}")]

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Doing, MysqlError, connect, kill, quoted};
-use super::dump::{DEFINITIONS, TRIGGERS};
+use super::dump::{DEFINITIONS, EVENTS, TRIGGERS};
 use super::names::file_name;
 use super::script::{sections, statements};
 use crate::ports::{Meter, MysqlSettings};
@@ -24,10 +24,10 @@ const QUOTED_MAX: usize = 200;
 /// How to load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// Drop what the target schema holds.
-    pub drop_existing: bool,
     /// Only this table.
     pub table: Option<String>,
+    /// The schema only stands beside another for a while: no events, which would fire in it, and the scripts of all objects are kept.
+    pub staging: bool,
 }
 
 /// What was loaded.
@@ -51,6 +51,7 @@ pub struct Loader {
     workers: Vec<JoinHandle<Result<u64, MysqlError>>>,
     ids: Arc<Mutex<Vec<u32>>>,
     report: LoadReport,
+    objects: Vec<Chunk>,
     cancel: CancellationToken,
     meter: Arc<Meter>,
 }
@@ -59,7 +60,7 @@ impl Loader {
     /// Makes the target schema ready.
     ///
     /// # Errors
-    /// When the server refuses, or the schema is not empty and may not be dropped.
+    /// When the server refuses, or what is to be loaded is there already.
     pub async fn open(
         settings: &MysqlSettings,
         schema: &str,
@@ -79,6 +80,7 @@ impl Loader {
             workers: Vec::new(),
             ids,
             report: LoadReport::default(),
+            objects: Vec::new(),
             cancel,
             meter,
         })
@@ -108,6 +110,12 @@ impl Loader {
         if !is_rows {
             self.settle().await?;
         }
+        if self.options.staging && !is_rows && file != DEFINITIONS {
+            self.objects.push((name.to_owned(), data.clone()));
+            if file == EVENTS {
+                return Ok(());
+            }
+        }
         let script = String::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
         let wanted = self.options.table.as_deref().map(file_name);
         for (key, section) in sections(&script) {
@@ -125,11 +133,11 @@ impl Loader {
         Ok(())
     }
 
-    /// Waits until everything is loaded.
+    /// Waits until everything is loaded; with it come the scripts of the objects, if it is a staging schema.
     ///
     /// # Errors
     /// When a statement failed.
-    pub async fn finish(mut self) -> Result<LoadReport, MysqlError> {
+    pub async fn finish(mut self) -> Result<(LoadReport, Vec<(String, Vec<u8>)>), MysqlError> {
         self.settle().await?;
         if let Some(table) = &self.options.table {
             let sql = format!(
@@ -142,7 +150,7 @@ impl Loader {
             }
         }
         let _ = self.main.disconnect().await;
-        Ok(self.report)
+        Ok((self.report, self.objects))
     }
 
     /// Ends all connections at once, in the middle of whatever they load.
@@ -198,23 +206,15 @@ async fn prepare(main: &mut Conn, schema: &str, options: &LoadOptions) -> Result
     let known = format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", super::definitions::string(schema));
     let tables: Option<u64> = main.query_first(known).await.doing(|| format!("look at schema `{schema}`"))?;
     if tables.unwrap_or(0) > 0 {
-        match (&options.table, options.drop_existing) {
-            (None, false) => return Err(MysqlError::NotEmpty(schema.to_owned())),
-            (None, true) => main.query_drop(format!("DROP DATABASE {target}")).await.doing(|| format!("drop schema `{schema}`"))?,
-            (Some(table), overwrite) => {
-                let exists = format!(
-                    "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-                    super::definitions::string(schema),
-                    super::definitions::string(table)
-                );
-                let found: Option<u64> = main.query_first(exists).await.doing(|| format!("look for table `{table}`"))?;
-                if found.unwrap_or(0) > 0 && !overwrite {
-                    return Err(MysqlError::NotEmpty(format!("{schema}.{table}")));
-                }
-                main.query_drop(format!("DROP TABLE IF EXISTS {target}.{}", quoted(table)))
-                    .await
-                    .doing(|| format!("drop table `{schema}`.`{table}`"))?;
-            }
+        let Some(table) = &options.table else { return Err(MysqlError::NotEmpty(schema.to_owned())) };
+        let exists = format!(
+            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            super::definitions::string(schema),
+            super::definitions::string(table)
+        );
+        let found: Option<u64> = main.query_first(exists).await.doing(|| format!("look for table `{table}`"))?;
+        if found.unwrap_or(0) > 0 {
+            return Err(MysqlError::NotEmpty(format!("{schema}.{table}")));
         }
     }
     main.query_drop(format!("CREATE DATABASE IF NOT EXISTS {target}")).await.doing(|| format!("make schema `{schema}`"))?;
@@ -235,6 +235,17 @@ async fn work(mut connection: Conn, receiver: Arc<tokio::sync::Mutex<mpsc::Recei
     }
     let _ = connection.disconnect().await;
     Ok(count)
+}
+
+/// Runs every statement of one file of the dump.
+pub(super) async fn run_script(connection: &mut Conn, name: &str, data: &[u8]) -> Result<(), MysqlError> {
+    let script = std::str::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
+    for (_, section) in sections(script) {
+        for statement in statements(section) {
+            run(connection, name, statement).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn run(connection: &mut Conn, name: &str, statement: &str) -> Result<(), MysqlError> {

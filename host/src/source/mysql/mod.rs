@@ -14,9 +14,11 @@ mod names;
 mod rows;
 mod script;
 mod snapshot;
+mod swap;
 
-pub use compare::{Difference, compare, passport_of};
+pub use compare::{Difference, compare, compare_definitions, passport_of};
 pub use connection::MysqlError;
 pub use dump::DumpContext;
 pub use load::{ENTRY_MAX, LoadOptions, LoadReport, Loader};
 pub use snapshot::Snapshot;
+pub use swap::Staging;

@@ -1,0 +1,37 @@
+//! A certificate authority of a test's own, and a server certificate under it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Files of one authority and one server certificate for `localhost`.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    /// The authority's certificate.
+    pub authority: PathBuf,
+    /// The server's certificate.
+    pub certificate: PathBuf,
+    /// The server's key.
+    pub key: PathBuf,
+}
+
+impl Certificates {
+    /// Makes them in `directory` with openssl.
+    ///
+    /// # Errors
+    /// When openssl fails.
+    pub fn make(directory: &Path) -> Result<Self> {
+        let script = "set -e
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=cofre-test-ca -keyout ca.key -out ca.pem \
+              -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr
+            printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile ext -out server.pem
+            chmod 644 server.key";
+        let output = Command::new("sh").args(["-c", script]).current_dir(directory).output().context("cannot run openssl")?;
+        ensure!(output.status.success(), "making certificates failed: {}", String::from_utf8_lossy(&output.stderr));
+        let file = |name| directory.join(name);
+        Ok(Self { authority: file("ca.pem"), certificate: file("server.pem"), key: file("server.key") })
+    }
+}
