@@ -78,7 +78,7 @@ fn a_server_that_insists_on_tls_and_an_ed25519_account_are_read() -> Result<()> 
     }
     ensure!(server.sql("SELECT COUNT(*) FROM volta.t")? == "2");
     // Without TLS the account is refused; with an authority that nobody named, the server is.
-    for tls in ["tls = { mode = \"off\" }\n", "tls = { mode = \"required\" }\n"] {
+    for tls in ["tls = { mode = \"disabled\" }\n", "tls = { mode = \"required\" }\n"] {
         configure("localhost", tls)?;
         let (code, said) = run(&["run"])?;
         ensure!(code == Some(1) && said.contains("cannot connect"), "{tls}: {said}");

@@ -43,7 +43,7 @@ fn only_what_is_named_is_backed_up_and_what_is_excluded_is_not() -> Result<()> {
         ensure!(out.join(name).exists() == expected, "{name}: expected {expected}");
     }
     ensure!(!cofre.path("out").join(cofre.path("two").strip_prefix("/")?).exists(), "--only was not heeded");
-    let output = cofre.run(1, &["run", "--only", "nothing-like-it"])?;
+    let output = cofre.run(2, &["run", "--only", "nothing-like-it"])?;
     ensure!(said(&output).contains("--only"));
     Ok(())
 }
@@ -98,7 +98,7 @@ fn hooks_run_around_everything_and_their_failure_does_what_was_written() -> Resu
 #[test]
 fn a_schema_that_vanished_or_shrank_is_a_warning_that_names_it() -> Result<()> {
     let server = MariaDb::start()?;
-    server.sql("CREATE DATABASE vai; CREATE TABLE vai.t (id INT PRIMARY KEY); CREATE DATABASE encolhe; CREATE TABLE encolhe.t (id INT PRIMARY KEY, x TEXT); INSERT INTO encolhe.t SELECT seq, REPEAT('x', 500) FROM seq_1_to_2000")?;
+    server.sql("CREATE DATABASE vai; CREATE TABLE vai.t (id INT PRIMARY KEY); CREATE DATABASE encolhe; CREATE TABLE encolhe.t (id INT PRIMARY KEY, x TEXT); USE encolhe; INSERT INTO encolhe.t SELECT seq, REPEAT('x', 500) FROM seq_1_to_2000")?;
     let cofre = Installation::new(&format!(
         "[[mysql]]\nname = \"main\"\nsocket = \"{}\"\nuser = \"root\"\ngrants = false\n",
         server.socket().display()

@@ -72,6 +72,9 @@ pub enum JobError {
     /// What was asked for is not there, or makes no sense.
     #[error("{0}")]
     Request(String),
+    /// It could not be done.
+    #[error("{0}")]
+    Failed(String),
     /// What was restored is not what was backed up.
     #[error("the restored data is not what the backup says: {0}")]
     Differs(String),

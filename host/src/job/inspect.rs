@@ -48,7 +48,7 @@ pub async fn list_at(destination: &dyn Destination) -> Result<Vec<ListedSet>, Jo
             return Ok(sets.into_values().rev().collect());
         }
     }
-    Err(JobError::Request(format!("the listing of destination `{}` does not end", destination.name())))
+    Err(JobError::Failed(format!("the listing of destination `{}` does not end", destination.name())))
 }
 
 /// The same for a configured destination.

@@ -62,5 +62,5 @@ pub(super) fn passport(decoder: Decoder) -> Result<Passport, JobError> {
             found = Some(Passport::parse(&tar.content(PASSPORT_MAX)?)?);
         }
     }
-    found.ok_or_else(|| JobError::Request(format!("the set carries no `{PASSPORT}`")))
+    found.ok_or_else(|| JobError::Failed(format!("the set carries no `{PASSPORT}`")))
 }

@@ -156,7 +156,7 @@ async fn copies(context: &Context, request: &RestoreRequest, passphrase: &Passph
     }
     let set = newest.ok_or_else(|| {
         let why = if problems.is_empty() { String::new() } else { format!(": {}", problems.join("; ")) };
-        JobError::Request(format!("there is no such complete set at any destination{why}"))
+        JobError::Failed(format!("there is no such complete set at any destination{why}"))
     })?;
     let (mut copies, mut last) = (Vec::new(), None);
     for destination in reachable {
@@ -367,7 +367,7 @@ impl Restore<'_> {
         let work = move || -> Result<u64, JobError> {
             let mut decoder = artifact.open(&passphrase, threads)?;
             let mut out = std::io::BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
-            let failed = |error: std::io::Error| JobError::Request(format!("cannot write to standard output: {error}"));
+            let failed = |error: std::io::Error| JobError::Failed(format!("cannot write to standard output: {error}"));
             let count = match what {
                 What::Path(path) => {
                     let inner = path.strip_prefix("/").unwrap_or(&path).to_path_buf();
@@ -407,7 +407,7 @@ impl Restore<'_> {
         };
         let passport = self.passport().await?;
         let Some(expected) = passport.schema(&key) else {
-            return Err(JobError::Request("the passport does not know this schema".to_owned()));
+            return Err(JobError::Failed("the passport does not know this schema".to_owned()));
         };
         let order = Order { settings: &settings, artifact: &artifact, expected, table: table.as_deref() };
         let replaces = self.request.force && Staging::is_needed(&settings, into, table.as_deref()).await?;
@@ -441,7 +441,7 @@ impl Restore<'_> {
             let kept = staging.name().to_owned();
             return match self.load_proven(order, into).await {
                 Ok(done) => staging.discard().await.map(|()| done).map_err(JobError::from),
-                Err(error) => Err(JobError::Request(format!("{error} (what was restored is whole in schema `{kept}`)"))),
+                Err(error) => Err(JobError::Failed(format!("{error} (what was restored is whole in schema `{kept}`)"))),
             };
         }
         staging.swap(&objects).await?;
@@ -502,7 +502,7 @@ impl Restore<'_> {
 
     async fn passport(&self) -> Result<Passport, JobError> {
         let own = self.copies.iter().find_map(|(_, sealed)| of_kind(sealed, ArtifactKind::Own).next());
-        let record = own.ok_or_else(|| JobError::Request("the set carries no passport".to_owned()))?;
+        let record = own.ok_or_else(|| JobError::Failed("the set carries no passport".to_owned()))?;
         let (_, artifact) = self.fetch(record).await?;
         let (passphrase, threads) = (self.passphrase.clone(), self.context.config.threads);
         let work = move || own::passport(artifact.open(&passphrase, threads)?);

@@ -286,8 +286,10 @@ impl<'a> Run<'a> {
         Ok(sources)
     }
 
+    /// Whether `--only` names something that can only be a schema, of whichever source.
     fn wants_a_schema(&self) -> bool {
-        self.only.iter().any(|only| only != "config" && !only.starts_with('/'))
+        let is_source = |name: &String| self.context.config.mysql.iter().any(|config| config.settings.name == *name);
+        self.only.iter().any(|only| only != "config" && only != "sql" && !only.starts_with('/') && !is_source(only))
     }
 
     fn plans<'s>(&self, sources: &'s [Source<'a>]) -> Result<Vec<Plan<'s>>, JobError>
@@ -353,7 +355,7 @@ impl<'a> Run<'a> {
             self.make(workshop, plan).await?;
         }
         if self.artifacts.is_empty() {
-            return Err(JobError::Request("nothing could be read: see the warnings above".to_owned()));
+            return Err(JobError::Failed("nothing could be read: see the warnings above".to_owned()));
         }
         self.compare_with_before(sources, &plans)?;
         for source in sources {
