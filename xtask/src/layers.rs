@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("plugin", &["ports"]),
     ("catalog", &["ports", "set"]),
     ("spool", &["ports", "set"]),
-    ("copy", &["ports", "set", "spool"]),
+    ("copy", &["ports", "pipeline", "set", "spool"]),
     ("config", &["ports", "pipeline", "copy"]),
     ("hooks", &["ports", "config"]),
     ("text", &["ports", "config"]),

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::session::Session;
 use super::{CopyError, RetryPolicy, UploadJournal};
-use crate::ports::{BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload};
+use crate::pipeline::Digester;
+use crate::ports::{BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload};
 use crate::spool::{Available, Follower};
 
 /// Bytes of one write where the service has no part size of its own.
@@ -124,12 +125,14 @@ struct Progress {
     restarts: u32,
     /// The object may be there already.
     look_first: bool,
+    /// Bytes stand in the object for which there is only the destination's word that they are stored.
+    on_its_word: bool,
 }
 
 impl Progress {
     fn new(journal: Option<String>, look_first: bool) -> Self {
         let session = journal.as_deref().and_then(Session::from_journal);
-        Self { session, own: false, durable: 0, counted: 0, failures: 0, restarts: 0, look_first }
+        Self { session, own: false, durable: 0, counted: 0, failures: 0, restarts: 0, look_first, on_its_word: false }
     }
 
     fn confirmed(&mut self, offset: u64, meter: &Meter) {
@@ -175,6 +178,8 @@ async fn forsake(context: &CopyContext<'_>, key: &str, progress: &mut Progress, 
 async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, progress: &mut Progress) -> Result<Object, CopyError> {
     if progress.look_first {
         if let Some(object) = already_there(context, job).await? {
+            let known = expected(context, job).await?;
+            read_back(context, &job.key, (&object, &known)).await?;
             context.journal.forget(&job.key);
             progress.confirmed(object.size, context.meter);
             return Ok(object);
@@ -245,6 +250,7 @@ async fn durable_offset(
         let source = DestinationError::fatal(DestinationErrorKind::Integrity, message);
         return Err(CopyError::Destination { key: job.key.clone(), source });
     }
+    progress.on_its_word |= offset > 0;
     progress.confirmed(offset, context.meter);
     remember(context, job, progress, (upload, sent)).await?;
     Ok(offset)
@@ -345,7 +351,46 @@ async fn finish(
         let source = DestinationError::transient(DestinationErrorKind::Integrity, what);
         return Err(CopyError::Destination { key: job.key.clone(), source });
     }
+    if std::mem::take(&mut progress.on_its_word) {
+        read_back(context, &job.key, (&object, expected)).await?;
+    }
     Ok(object)
+}
+
+/// Proves an object for which there is no checksum, and which was put together from sessions of which only the destination knows what
+/// they held: a wrong offset once, and an interruption at the right moment, give a wrong object of the right size.
+async fn read_back(context: &CopyContext<'_>, key: &str, (object, expected): (&Object, &Expected)) -> Result<(), CopyError> {
+    if object.checksum.as_deref().is_some_and(|checksum| checksum.starts_with("sha256:") || checksum.starts_with("md5:")) {
+        return Ok(());
+    }
+    let digester = Arc::new(Mutex::new(Digester::default()));
+    let sink: BodySink = Box::pin(DigestSink(Arc::clone(&digester)));
+    step(context, key, (context.destination.read(key, 0, Some(expected.size), sink), context.policy.call)).await?;
+    let found = std::mem::take(&mut *digester.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+    if found.size == expected.size && hex::encode(found.sha256) == expected.sha256 {
+        return Ok(());
+    }
+    let _ = small(context, key, context.destination.delete(key)).await;
+    let what = "what it stored over an interruption is not what was sent".to_owned();
+    Err(CopyError::Destination { key: key.to_owned(), source: DestinationError::transient(DestinationErrorKind::Integrity, what) })
+}
+
+/// Digests what is written to it.
+struct DigestSink(Arc<Mutex<Digester>>);
+
+impl AsyncWrite for DigestSink {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Keeps the session, in memory and in the journal, before the bytes up to `sent` go out.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use md5::Digest;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
 use crate::copy::{Expected, UploadJournal};
@@ -201,8 +201,12 @@ impl Destination for Fake {
         Err(DestinationError::fatal(Kind::SessionLost, "no such session"))
     }
 
-    async fn read(&self, _key: &str, _offset: u64, _length: Option<u64>, _sink: BodySink) -> Result<u64, DestinationError> {
-        Err(DestinationError::fatal(Kind::Unsupported, "copies do not read"))
+    async fn read(&self, key: &str, offset: u64, length: Option<u64>, mut sink: BodySink) -> Result<u64, DestinationError> {
+        let bytes = self.object(key).ok_or_else(|| DestinationError::fatal(Kind::NotFound, "no such object"))?;
+        let rest = &bytes[usize::try_from(offset).expect("small").min(bytes.len())..];
+        let part = &rest[..length.map_or(rest.len(), |length| usize::try_from(length).expect("small").min(rest.len()))];
+        sink.write_all(part).await.map_err(|error| DestinationError::fatal(Kind::Other, error.to_string()))?;
+        Ok(part.len() as u64)
     }
 
     async fn stat(&self, key: &str) -> Result<Object, DestinationError> {
