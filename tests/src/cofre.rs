@@ -27,6 +27,11 @@ pub fn plugins() -> PathBuf {
     root().join("target/plugins")
 }
 
+/// All that a command line printed.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
 /// One installation of cofre: configuration, passphrase, state, and room for destinations.
 pub struct Installation {
     directory: TempDir,
@@ -110,7 +115,7 @@ impl Installation {
     /// When it ends with another code.
     pub fn run(&self, code: i32, arguments: &[&str]) -> Result<Output> {
         let output = self.command(arguments).output().context("cannot start cofre")?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said(&output);
         ensure!(output.status.code() == Some(code), "cofre {arguments:?} ended with {:?} instead of {code}: {said}", output.status);
         ensure!(!said.contains(PASSPHRASE), "the passphrase was printed: {said}");
         Ok(output)

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use cofre_tests::certificates::Certificates;
-use cofre_tests::cofre::Installation;
+use cofre_tests::cofre::{Installation, said};
 use cofre_tests::mysql::{MySql, PASSWORD};
 use cofre_tests::servers::MariaDb;
 
@@ -27,7 +27,7 @@ fn a_mysql_schema_comes_back_the_same() -> Result<()> {
     cofre.configure(&format!("{}{}", cofre.configuration()?, cofre.local("disk")?))?;
     let run = |arguments: &[&str]| -> Result<()> {
         let output = cofre.command(arguments).env("T_PASSWORD", PASSWORD).output()?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said(&output);
         ensure!(matches!(output.status.code(), Some(0 | 3)), "{arguments:?}: {said}");
         ensure!(!said.contains(PASSWORD), "the password was printed: {said}");
         Ok(())
@@ -66,7 +66,7 @@ fn a_server_that_insists_on_tls_and_an_ed25519_account_are_read() -> Result<()> 
     };
     let run = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
         let output = cofre.command(arguments).env("T_PASSWORD", PASSWORD).output()?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said(&output);
         ensure!(!said.contains(PASSWORD), "the password was printed: {said}");
         Ok((output.status.code(), said))
     };

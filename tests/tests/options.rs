@@ -3,13 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Result, ensure};
-use cofre_tests::cofre::Installation;
+use cofre_tests::cofre::{Installation, said};
 use cofre_tests::sample::Random;
 use cofre_tests::servers::MariaDb;
-
-fn said(output: &std::process::Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
 
 #[test]
 fn only_what_is_named_is_backed_up_and_what_is_excluded_is_not() -> Result<()> {

@@ -1,7 +1,7 @@
 //! The S3 plug-in against a server that checks SigV4.
 
 use anyhow::{Result, ensure};
-use cofre_tests::cofre::{Installation, tools};
+use cofre_tests::cofre::{Installation, said, tools};
 use cofre_tests::compare;
 use cofre_tests::sample;
 use cofre_tests::servers::{S3_KEY, S3_SECRET, SeaweedFs};
@@ -24,7 +24,7 @@ fn a_set_goes_to_s3_and_comes_back() -> Result<()> {
     sample::mixed(&cofre.path("files"), 60_000_000, 3)?;
     let run = |code: i32, arguments: &[&str]| -> Result<String> {
         let output = cofre.command(arguments).env("T_KEY", S3_KEY).env("T_SECRET", S3_SECRET).env("T_WRONG", "errado").output()?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said(&output);
         ensure!(output.status.code() == Some(code), "{arguments:?}: {said}");
         ensure!(!said.contains(S3_SECRET), "a secret was printed: {said}");
         Ok(said)
@@ -64,7 +64,7 @@ fn https_needs_an_authority_that_was_named() -> Result<()> {
             server.target(),
         ))?;
         let output = cofre.command(&["run"]).env("T_KEY", S3_KEY).env("T_SECRET", S3_SECRET).output()?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said = said(&output);
         ensure!(output.status.code() == Some(code), "ca_file `{authority}`: {said}");
         ensure!(code == 0 || said.to_lowercase().contains("certificate") || said.contains("TLS"), "{said}");
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::session::Session;
 use super::{CopyError, RetryPolicy, UploadJournal};
 use crate::pipeline::Digester;
-use crate::ports::{BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload};
+use crate::ports::{BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Meter, Object, Upload, body_sink};
 use crate::spool::{Available, Follower};
 
 /// Bytes of one write where the service has no part size of its own.
@@ -178,8 +178,6 @@ async fn forsake(context: &CopyContext<'_>, key: &str, progress: &mut Progress, 
 async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, progress: &mut Progress) -> Result<Object, CopyError> {
     if progress.look_first {
         if let Some(object) = already_there(context, job).await? {
-            let known = expected(context, job).await?;
-            read_back(context, &job.key, (&object, &known)).await?;
             context.journal.forget(&job.key);
             progress.confirmed(object.size, context.meter);
             return Ok(object);
@@ -205,7 +203,8 @@ async fn attempt(context: &CopyContext<'_>, job: &mut CopyJob, progress: &mut Pr
 async fn already_there(context: &CopyContext<'_>, job: &mut CopyJob) -> Result<Option<Object>, CopyError> {
     let expected = expected(context, job).await?;
     match small(context, &job.key, context.destination.stat(&job.key)).await {
-        Ok(object) => Ok(matches(&object, &expected).is_ok().then_some(object)),
+        Ok(object) if matches(&object, &expected).is_err() => Ok(None),
+        Ok(object) => read_back(context, &job.key, (&object, &expected)).await.map(|()| Some(object)),
         Err(CopyError::Destination { source, .. }) if !source.retryable => Ok(None),
         Err(error) => Err(error),
     }
@@ -346,10 +345,7 @@ async fn finish(
     progress.session = None;
     context.journal.forget(&job.key);
     if let Err(what) = matches(&object, expected) {
-        // What is wrong must not stay where it could be taken for a backup; where deleting is refused, the missing seal says so.
-        let _ = small(context, &job.key, context.destination.delete(&job.key)).await;
-        let source = DestinationError::transient(DestinationErrorKind::Integrity, what);
-        return Err(CopyError::Destination { key: job.key.clone(), source });
+        return Err(remove_wrong(context, &job.key, what).await);
     }
     if std::mem::take(&mut progress.on_its_word) {
         read_back(context, &job.key, (&object, expected)).await?;
@@ -363,34 +359,24 @@ async fn read_back(context: &CopyContext<'_>, key: &str, (object, expected): (&O
     if object.checksum.as_deref().is_some_and(|checksum| checksum.starts_with("sha256:") || checksum.starts_with("md5:")) {
         return Ok(());
     }
-    let digester = Arc::new(Mutex::new(Digester::default()));
-    let sink: BodySink = Box::pin(DigestSink(Arc::clone(&digester)));
+    let digester: Arc<Mutex<Digester>> = Arc::default();
+    let shown = Arc::clone(&digester);
+    let sink = body_sink(move |bytes| {
+        shown.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+        Ok(())
+    });
     step(context, key, (context.destination.read(key, 0, Some(expected.size), sink), context.policy.call)).await?;
     let found = std::mem::take(&mut *digester.lock().unwrap_or_else(PoisonError::into_inner)).finish();
     if found.size == expected.size && hex::encode(found.sha256) == expected.sha256 {
         return Ok(());
     }
-    let _ = small(context, key, context.destination.delete(key)).await;
-    let what = "what it stored over an interruption is not what was sent".to_owned();
-    Err(CopyError::Destination { key: key.to_owned(), source: DestinationError::transient(DestinationErrorKind::Integrity, what) })
+    Err(remove_wrong(context, key, "what it stored over an interruption is not what was sent".to_owned()).await)
 }
 
-/// Digests what is written to it.
-struct DigestSink(Arc<Mutex<Digester>>);
-
-impl AsyncWrite for DigestSink {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
+/// What is wrong must not stay where it could be taken for a backup; where deleting is refused, the missing seal says so.
+async fn remove_wrong(context: &CopyContext<'_>, key: &str, what: String) -> CopyError {
+    let _ = small(context, key, context.destination.delete(key)).await;
+    CopyError::Destination { key: key.to_owned(), source: DestinationError::transient(DestinationErrorKind::Integrity, what) }
 }
 
 /// Keeps the session, in memory and in the journal, before the bytes up to `sent` go out.

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, PollSender};
 
 use crate::pipeline::{Compression, Decoder, Kdf, Passphrase, PipelineError};
-use crate::ports::{Destination, DestinationError, DestinationErrorKind};
+use crate::ports::{Destination, DestinationError, DestinationErrorKind, body_sink};
 use crate::set::{ArtifactRecord, MANIFEST, Manifest, SEAL, SealError, SealedManifest, SetName, set_key};
 
 /// Largest manifest or seal that is read into memory.
@@ -136,35 +136,20 @@ pub async fn open_set(destination: &dyn Destination, set: SetName, passphrase: &
 /// # Errors
 /// When the destination fails or the file is larger than any that cofre writes.
 pub(super) async fn read_small(destination: &dyn Destination, key: &str) -> Result<Vec<u8>, FetchError> {
-    let store = Arc::new(Mutex::new(Vec::new()));
-    let sink = MemorySink { store: Arc::clone(&store) };
-    let read = destination.read(key, 0, None, Box::pin(sink)).await;
+    let store: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let filled = Arc::clone(&store);
+    let sink = body_sink(move |bytes| {
+        let mut store = filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if store.len() + bytes.len() > SMALL_FILE_MAX {
+            return Err(std::io::Error::other("the file is larger than any that cofre writes here"));
+        }
+        store.extend_from_slice(bytes);
+        Ok(())
+    });
+    let read = destination.read(key, 0, None, sink).await;
     read.map_err(|source| FetchError::Destination { destination: destination.name().to_owned(), key: key.to_owned(), source })?;
     let bytes = std::mem::take(&mut *store.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(bytes)
-}
-
-struct MemorySink {
-    store: Arc<Mutex<Vec<u8>>>,
-}
-
-impl AsyncWrite for MemorySink {
-    fn poll_write(self: Pin<&mut Self>, _: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if store.len() + bytes.len() > SMALL_FILE_MAX {
-            return Poll::Ready(Err(std::io::Error::other("the file is larger than any that cofre writes here")));
-        }
-        store.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// An artifact whose size and digests are those of a sealed manifest. The file vanishes with it.

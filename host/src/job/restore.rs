@@ -409,7 +409,7 @@ impl Restore<'_> {
         let Some(expected) = passport.schema(&key) else {
             return Err(JobError::Failed("the passport does not know this schema".to_owned()));
         };
-        let order = Order { settings: &settings, artifact: &artifact, expected, table: table.as_deref() };
+        let order = Order { settings: &settings, artifact: &Arc::new(artifact), expected, table: table.as_deref() };
         let replaces = self.request.force && Staging::is_needed(&settings, into, table.as_deref()).await?;
         let (report, rows) = if replaces { self.replace(&order, into).await? } else { self.load_proven(&order, into).await? };
         Ok(format!("{} files, {} statements, {rows} rows, equal to the passport", report.files, report.statements))
@@ -473,11 +473,11 @@ impl Restore<'_> {
     }
 
     /// Brings the files of a dump to the loader; the archive is read on a thread of its own.
-    async fn feed(&self, loader: &mut Loader, artifact: &VerifiedArtifact) -> Result<(), JobError> {
+    async fn feed(&self, loader: &mut Loader, artifact: &Arc<VerifiedArtifact>) -> Result<(), JobError> {
         let (sender, mut files) = mpsc::channel::<(String, Vec<u8>)>(FILES_AHEAD);
-        let decoder = artifact.open(&self.passphrase, self.context.config.threads)?;
+        let (artifact, passphrase, threads) = (Arc::clone(artifact), self.passphrase.clone(), self.context.config.threads);
         let reader = tokio::task::spawn_blocking(move || -> Result<(), JobError> {
-            let mut tar = TarReader::new(decoder);
+            let mut tar = TarReader::new(artifact.open(&passphrase, threads)?);
             while let Some(entry) = tar.next_entry()? {
                 let name = String::from_utf8_lossy(&entry.path).into_owned();
                 if sender.blocking_send((name, tar.content(ENTRY_MAX)?)).is_err() {
@@ -525,7 +525,7 @@ impl Restore<'_> {
 /// What goes into a database.
 struct Order<'a> {
     settings: &'a MysqlSettings,
-    artifact: &'a VerifiedArtifact,
+    artifact: &'a Arc<VerifiedArtifact>,
     expected: &'a SchemaPassport,
     table: Option<&'a str>,
 }

@@ -4,7 +4,9 @@
 //! once and says whether trying again may help.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +17,27 @@ pub type BodySource = Pin<Box<dyn AsyncRead + Send + 'static>>;
 
 /// Where the bytes of a read go.
 pub type BodySink = Pin<Box<dyn AsyncWrite + Send + 'static>>;
+
+/// A sink that hands every block to `take`, which must not block; its error breaks the body.
+pub fn body_sink(take: impl FnMut(&[u8]) -> io::Result<()> + Send + Unpin + 'static) -> BodySink {
+    Box::pin(Taking(take))
+}
+
+struct Taking<F>(F);
+
+impl<F: FnMut(&[u8]) -> io::Result<()> + Unpin> AsyncWrite for Taking<F> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready((self.0)(bytes).map(|()| bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
 
 /// What a service accepts, learnt by [`Destination::probe`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

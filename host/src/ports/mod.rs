@@ -8,7 +8,9 @@ mod meter;
 mod settings;
 mod source;
 
-pub use destination::{BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload};
+pub use destination::{
+    BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload, body_sink,
+};
 pub use meter::{Meter, Warning, Warnings};
 pub use settings::{
     DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PatternError, PluginLimits,

@@ -316,15 +316,14 @@ impl SpoolWriter {
         self.growth.send_replace(Growth::Finished(self.written));
         Ok(self.written)
     }
-}
 
-impl SpoolWriter {
+    /// Small files end before their first flush and need no thread for it.
     fn flush_behind(&mut self) -> io::Result<()> {
-        let Some(file) = self.file.as_ref().filter(|_| self.written > 0) else { return Ok(()) };
-        if self.flusher.is_none() {
-            self.flusher = Some(Flusher::start(file.try_clone()?)?);
+        match (&self.flusher, &self.file) {
+            (Some(flusher), _) => flusher.flush(),
+            (None, Some(file)) if self.written > 0 => self.flusher.insert(Flusher::start(file.try_clone()?)?).flush(),
+            _ => {}
         }
-        self.flusher.as_ref().map(Flusher::flush);
         Ok(())
     }
 }

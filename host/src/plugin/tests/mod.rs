@@ -10,16 +10,15 @@ mod sessions;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWrite;
 use tokio::sync::OnceCell;
 
 use super::{PluginComponent, PluginEngine, WasmDestination};
-use crate::ports::{BodySink, BodySource, Destination, DestinationError, DestinationSettings, Grants, NetworkPattern, PluginLimits};
+use crate::ports::{
+    BodySink, BodySource, Destination, DestinationError, DestinationSettings, Grants, NetworkPattern, PluginLimits, body_sink,
+};
 
 fn component(folder: &str, variable: &str, name: &str) -> PathBuf {
     let built = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target").join(folder);
@@ -83,33 +82,22 @@ fn body(bytes: impl Into<Vec<u8>>) -> BodySource {
 }
 
 /// A sink whose content can be looked at while it grows.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Shared {
     bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Shared {
     fn sink(&self) -> BodySink {
-        Box::pin(self.clone())
+        let bytes = Arc::clone(&self.bytes);
+        body_sink(move |block| {
+            bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(block);
+            Ok(())
+        })
     }
 
     fn content(&self) -> Vec<u8> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl AsyncWrite for Shared {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Names come from the caller, never from the dump (trap 3). One table can be loaded alone, with its rows and triggers.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mysql_async::Conn;
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Doing, MysqlError, connect, kill, quoted};
+use super::definitions::string;
 use super::dump::{DEFINITIONS, EVENTS, TRIGGERS};
 use super::names::file_name;
 use super::script::{sections, statements};
@@ -116,20 +118,9 @@ impl Loader {
                 return Ok(());
             }
         }
-        let script = String::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
         let wanted = self.options.table.as_deref().map(file_name);
-        for (key, section) in sections(&script) {
-            if !is_rows && key.is_some() && wanted.as_deref().is_some_and(|table| key != Some(table)) {
-                continue;
-            }
-            for statement in statements(section) {
-                if self.cancel.is_cancelled() {
-                    return Err(MysqlError::Cancelled);
-                }
-                run(&mut self.main, name, statement).await?;
-                self.report.statements += 1;
-            }
-        }
+        let chosen = |key: Option<&str>| is_rows || key.is_none() || wanted.as_deref().is_none_or(|table| key == Some(table));
+        self.report.statements += run_script(&mut self.main, (name, &data), chosen, &self.cancel).await?;
         Ok(())
     }
 
@@ -140,10 +131,7 @@ impl Loader {
     pub async fn finish(mut self) -> Result<(LoadReport, Vec<(String, Vec<u8>)>), MysqlError> {
         self.settle().await?;
         if let Some(table) = &self.options.table {
-            let sql = format!(
-                "SHOW TABLES LIKE {}",
-                super::definitions::string(&table.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%"))
-            );
+            let sql = format!("SHOW TABLES LIKE {}", string(&table.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%")));
             let found: Option<String> = self.main.query_first(sql).await.doing(|| format!("look for table `{table}`"))?;
             if found.is_none() {
                 return Err(MysqlError::Dump(format!("the backup holds no table `{table}`")));
@@ -203,19 +191,9 @@ impl Loader {
 
 async fn prepare(main: &mut Conn, schema: &str, options: &LoadOptions) -> Result<(), MysqlError> {
     let target = quoted(schema);
-    let known = format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", super::definitions::string(schema));
-    let tables: Option<u64> = main.query_first(known).await.doing(|| format!("look at schema `{schema}`"))?;
-    if tables.unwrap_or(0) > 0 {
-        let Some(table) = &options.table else { return Err(MysqlError::NotEmpty(schema.to_owned())) };
-        let exists = format!(
-            "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            super::definitions::string(schema),
-            super::definitions::string(table)
-        );
-        let found: Option<u64> = main.query_first(exists).await.doing(|| format!("look for table `{table}`"))?;
-        if found.unwrap_or(0) > 0 {
-            return Err(MysqlError::NotEmpty(format!("{schema}.{table}")));
-        }
+    if is_there(main, schema, options.table.as_deref()).await? {
+        let what = options.table.as_ref().map_or_else(|| schema.to_owned(), |table| format!("{schema}.{table}"));
+        return Err(MysqlError::NotEmpty(what));
     }
     main.query_drop(format!("CREATE DATABASE IF NOT EXISTS {target}")).await.doing(|| format!("make schema `{schema}`"))?;
     main.query_drop(format!("USE {target}")).await.doing(|| format!("use schema `{schema}`"))
@@ -237,15 +215,35 @@ async fn work(mut connection: Conn, receiver: Arc<tokio::sync::Mutex<mpsc::Recei
     Ok(count)
 }
 
-/// Runs every statement of one file of the dump.
-pub(super) async fn run_script(connection: &mut Conn, name: &str, data: &[u8]) -> Result<(), MysqlError> {
+/// Whether `schema` holds any table, or `table`.
+pub(super) async fn is_there(connection: &mut Conn, schema: &str, table: Option<&str>) -> Result<bool, MysqlError> {
+    let mut sql = format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", string(schema));
+    if let Some(table) = table {
+        let _ = write!(sql, " AND TABLE_NAME = {}", string(table));
+    }
+    let found: Option<u64> = connection.query_first(sql).await.doing(|| format!("look at schema `{schema}`"))?;
+    Ok(found.unwrap_or(0) > 0)
+}
+
+/// Runs the statements of one file of the dump, of those sections that are `chosen` by their key. Returns how many there were.
+pub(super) async fn run_script(
+    connection: &mut Conn,
+    (name, data): (&str, &[u8]),
+    chosen: impl Fn(Option<&str>) -> bool,
+    cancel: &CancellationToken,
+) -> Result<u64, MysqlError> {
     let script = std::str::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
-    for (_, section) in sections(script) {
+    let mut count = 0;
+    for (_, section) in sections(script).into_iter().filter(|(key, _)| chosen(*key)) {
         for statement in statements(section) {
+            if cancel.is_cancelled() {
+                return Err(MysqlError::Cancelled);
+            }
             run(connection, name, statement).await?;
+            count += 1;
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 async fn run(connection: &mut Conn, name: &str, statement: &str) -> Result<(), MysqlError> {

@@ -6,14 +6,13 @@
 //! whose foreign keys would still point into the schema that it came from; columns whose default is a sequence's next value)
 //! is loaded a second time, while the proven first one stays until the second has proven whole as well.
 
-use std::fmt::Write as _;
-
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{Doing, MysqlError, connect, quoted};
 use super::definitions::string;
-use super::load::run_script;
+use super::load::{is_there, run_script};
 use crate::ports::MysqlSettings;
 
 /// Longest name of a schema, in characters.
@@ -36,13 +35,9 @@ impl Staging {
     /// When the server cannot be asked.
     pub async fn is_needed(settings: &MysqlSettings, schema: &str, table: Option<&str>) -> Result<bool, MysqlError> {
         let mut connection = connect(settings, None).await?;
-        let mut sql = format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", string(schema));
-        if let Some(table) = table {
-            let _ = write!(sql, " AND TABLE_NAME = {}", string(table));
-        }
-        let found: Option<u64> = connection.query_first(sql).await.doing(|| format!("look at schema `{schema}`"))?;
+        let found = is_there(&mut connection, schema, table).await?;
         let _ = connection.disconnect().await;
-        Ok(found.unwrap_or(0) > 0)
+        Ok(found)
     }
 
     /// A name beside `target` that no schema has.
@@ -123,8 +118,10 @@ impl Staging {
             connection.query_drop(sql).await.doing(|| place(&format!("move the tables to schema `{}`", self.target)))?;
         }
         connection.query_drop(format!("USE {to}")).await.doing(|| format!("use schema `{}`", self.target))?;
+        // The old schema is gone: stopping here would leave the new one without its objects.
+        let never = CancellationToken::new();
         for (name, data) in objects {
-            run_script(&mut connection, name, data).await?;
+            run_script(&mut connection, (name, data), |_| true, &never).await?;
         }
         connection.query_drop(format!("DROP DATABASE {from}")).await.doing(|| format!("drop schema `{}`", self.name))?;
         let _ = connection.disconnect().await;
