@@ -86,7 +86,7 @@ pub struct RawEncryption {
 pub struct RawCompression {
     /// `gzip` (default) or `zstd`.
     pub algorithm: Option<String>,
-    /// gzip 1 to 12 (default 6), zstd 1 to 19 (default 3).
+    /// gzip 1 to 12 (default 5, the size of `gzip -6`), zstd 1 to 19 (default 2).
     pub level: Option<i32>,
     /// Compressing threads. Default: all cores.
     pub threads: Option<usize>,

@@ -266,6 +266,9 @@ fn kdf(raw: &RawConfig, problems: &mut Problems<'_>) -> (Kdf, u32) {
 /// libdeflate's scale: 5 gives what `gzip -6` gives or a little less, in a third of the time.
 const GZIP_LEVEL: u8 = 5;
 
+/// Level 3 takes a quarter more time and gains less than one part in a hundred on logs, programs and documents.
+const ZSTD_LEVEL: i32 = 2;
+
 fn compression(raw: &RawConfig, problems: &mut Problems<'_>) -> (Compression, usize) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let level = raw.compression.level;
@@ -277,7 +280,7 @@ fn compression(raw: &RawConfig, problems: &mut Problems<'_>) -> (Compression, us
         level
     };
     let compression = match raw.compression.algorithm.as_deref().unwrap_or("gzip") {
-        "zstd" => Compression::Zstd { level: range(1, 19, 3, problems) },
+        "zstd" => Compression::Zstd { level: range(1, 19, ZSTD_LEVEL, problems) },
         "gzip" => Compression::Gzip { level: u8::try_from(range(1, 12, GZIP_LEVEL.into(), problems)).unwrap_or(GZIP_LEVEL) },
         other => {
             problems.add(("compression", 0, "algorithm"), format!("`{other}` is not known; write `gzip` or `zstd`"));

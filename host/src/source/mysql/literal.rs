@@ -63,11 +63,25 @@ const fn escapes() -> [u8; 256] {
 }
 
 const ESCAPES: [u8; 256] = escapes();
+/// Bytes that are looked through at once.
+const SCANNED: usize = 64;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// Appends text with the characters escaped that end a string or a line. Bytes above 127 stand for themselves, so a piece
 /// of a multi-byte character may be written alone.
 pub(super) fn escape(text: &[u8], out: &mut Vec<u8>) {
+    // Comparisons without a branch go through vector registers: several times the speed of the table below.
+    let is_special = |found: bool, byte: &u8| found | matches!(*byte, 0 | b'\n' | b'\r' | 0x1a | b'\'' | b'\\');
+    for piece in text.chunks(SCANNED) {
+        if piece.iter().fold(false, is_special) {
+            escape_piece(piece, out);
+        } else {
+            out.extend_from_slice(piece);
+        }
+    }
+}
+
+fn escape_piece(text: &[u8], out: &mut Vec<u8>) {
     let mut plain = 0;
     for (position, byte) in text.iter().enumerate() {
         let escaped = ESCAPES[usize::from(*byte)];

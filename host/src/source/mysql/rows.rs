@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row, Value};
 use tokio::sync::mpsc::Sender;
@@ -149,10 +149,14 @@ async fn stream(
     let mut large_rows = Vec::new();
     let Some(mut rows) = result.stream::<Row>().await.doing(place)? else { return Ok(large_rows) };
     loop {
-        let next = tokio::select! {
-            biased;
-            () = writer.target.cancel.cancelled() => return Err(MysqlError::Cancelled),
-            next = rows.next() => next,
+        // Most rows are there already: a wait that can be cancelled costs more than reading one.
+        let next = match rows.next().now_or_never() {
+            Some(next) => next,
+            None => tokio::select! {
+                biased;
+                () = writer.target.cancel.cancelled() => return Err(MysqlError::Cancelled),
+                next = rows.next() => next,
+            },
         };
         let Some(row) = next else { break };
         let values = row.doing(place)?.unwrap_raw();
@@ -197,13 +201,15 @@ struct RowWriter<'a> {
     /// Where the statement being written began; `None` between statements.
     statement: Option<usize>,
     tally: Tally,
+    /// Rows that the meter does not know of yet: telling it of each would make all readers wait for one another.
+    uncounted: u64,
 }
 
 impl<'a> RowWriter<'a> {
     fn new(table: &'a Table, target: &'a Target<'a>) -> Self {
         let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
         let insert = format!("INSERT INTO {} ({}) VALUES\n", quoted(&table.name), columns.join(",")).into_bytes();
-        Self { table, target, insert, buffer: Vec::new(), statement: None, tally: Tally::default() }
+        Self { table, target, insert, buffer: Vec::new(), statement: None, tally: Tally::default(), uncounted: 0 }
     }
 
     fn begin(&mut self) {
@@ -236,7 +242,7 @@ impl<'a> RowWriter<'a> {
         let tuple = &self.buffer[start..];
         let row = Tally { rows: 1, bytes: tuple.len() as u64, digest: xxh3_128(tuple) };
         self.tally.add(row);
-        self.target.meter.add_items(1);
+        self.uncounted += 1;
         if self.statement.is_some_and(|began| self.buffer.len() - began >= STATEMENT) {
             self.end_statement();
         }
@@ -251,6 +257,10 @@ impl<'a> RowWriter<'a> {
 
     async fn flush(&mut self) -> Result<(), MysqlError> {
         self.end_statement();
+        self.target.meter.add_items(std::mem::take(&mut self.uncounted));
+        if self.target.cancel.is_cancelled() {
+            return Err(MysqlError::Cancelled);
+        }
         if self.buffer.is_empty() {
             return Ok(());
         }
