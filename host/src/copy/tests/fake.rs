@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use md5::Digest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::copy::{Expected, UploadJournal};
 use crate::ports::{BodySink, BodySource, Destination, DestinationError, DestinationErrorKind as Kind, Limits, Object, ObjectPage, Upload};
@@ -57,6 +58,7 @@ struct State {
     faults: HashMap<Verb, VecDeque<Fault>>,
     log: Vec<(Verb, String)>,
     opened: u32,
+    kill: Option<(usize, CancellationToken)>,
 }
 
 pub(super) struct Fake {
@@ -117,6 +119,11 @@ impl Fake {
         self.calls.subscribe().wait_for(|calls| *calls >= count).await.expect("the sender lives");
     }
 
+    /// Cancels as that call begins, whoever else runs at the time.
+    pub(super) fn kill_at(&self, call: usize, cancel: &CancellationToken) {
+        self.state().kill = Some((call, cancel.clone()));
+    }
+
     /// Waits until the verb has been called with the key.
     pub(super) async fn wait_for(&self, verb: Verb, key: &str) {
         let mut calls = self.calls.subscribe();
@@ -142,6 +149,9 @@ async fn enter(state: &Mutex<State>, calls: &watch::Sender<usize>, (verb, key): 
     let fault = {
         let mut state = state.lock().expect("no panic while it is held");
         state.log.push((verb, key.to_owned()));
+        if let Some((_, cancel)) = state.kill.as_ref().filter(|(call, _)| state.log.len() == *call) {
+            cancel.cancel();
+        }
         state.faults.get_mut(&verb).and_then(VecDeque::pop_front).unwrap_or(Fault::Pass)
     };
     calls.send_modify(|calls| *calls += 1);

@@ -222,15 +222,8 @@ async fn a_kill_at_any_moment_loses_nothing_and_completes_nothing_wrongly() {
         for moment in 1.. {
             let (_directory, spool) = spool();
             let (disk, journal, cancel) = (fake("disk"), Arc::new(Journal::default()), CancellationToken::new());
-            let kill = async {
-                disk.wait_for_call(moment).await;
-                cancel.cancel();
-                std::future::pending::<()>().await;
-            };
-            let ended = tokio::select! {
-                outcomes = run(&spool, vec![lane(&disk, &journal, policy())], &cancel) => outcomes,
-                () = kill => unreachable!("it waits for ever"),
-            };
+            disk.kill_at(moment, &cancel);
+            let ended = run(&spool, vec![lane(&disk, &journal, policy())], &cancel).await;
             let sealed = sealed_only_when_whole(&disk);
             assert!(!ended[0].complete || sealed, "moment {moment}");
             if !cancel.is_cancelled() {
