@@ -150,13 +150,14 @@ async fn stream(
     let Some(mut rows) = result.stream::<Row>().await.doing(place)? else { return Ok(large_rows) };
     loop {
         // Most rows are there already: a wait that can be cancelled costs more than reading one.
-        let next = match rows.next().now_or_never() {
-            Some(next) => next,
-            None => tokio::select! {
+        let next = if let Some(next) = rows.next().now_or_never() {
+            next
+        } else {
+            tokio::select! {
                 biased;
                 () = writer.target.cancel.cancelled() => return Err(MysqlError::Cancelled),
                 next = rows.next() => next,
-            },
+            }
         };
         let Some(row) = next else { break };
         let values = row.doing(place)?.unwrap_raw();
