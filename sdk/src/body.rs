@@ -10,6 +10,24 @@ use crate::bindings::imports::wasi::io::streams::{InputStream, OutputStream, Str
 const CHUNK: u64 = 1 << 20;
 
 /// Exactly [`Body::length`] bytes. Ends early only with an error of kind `integrity`, never with a silent end.
+///
+/// It is a `Read` and a `BufRead`: whatever takes a reader takes a body.
+///
+/// # Examples
+///
+/// ```
+/// use cofre_sdk::{Body, Result};
+///
+/// /// Takes the whole body, piece by piece.
+/// fn store(body: &mut Body, mut disk: impl std::io::Write) -> Result<u64> {
+///     Ok(std::io::copy(body, &mut disk)?)
+/// }
+///
+/// let mut body = Body::from_reader(&b"ciphertext"[..], 10);
+/// assert_eq!(store(&mut body, std::io::sink())?, 10);
+/// assert_eq!(body.remaining(), 0);
+/// # Ok::<(), cofre_sdk::Error>(())
+/// ```
 pub struct Body {
     source: Source,
     length: u64,
@@ -25,7 +43,18 @@ enum Source {
 }
 
 impl Body {
-    /// A body of `length` bytes out of any reader, for tests.
+    /// A body of `length` bytes out of any reader: for tests, and for what a plug-in sends of its own, as in a probe.
+    /// What the reader has beyond `length` stays there; where it has less, reading the body fails.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cofre_sdk::{Body, Error, ErrorKind};
+    ///
+    /// let mut cut = Body::from_reader(&b"half"[..], 8);
+    /// let failed = std::io::copy(&mut cut, &mut std::io::sink()).expect_err("four bytes are missing");
+    /// assert_eq!(Error::from(failed).kind(), ErrorKind::Integrity);
+    /// ```
     pub fn from_reader(reader: impl Read + 'static, length: u64) -> Self {
         Self { source: Source::Reader(Box::new(reader)), length, fetched: 0, buffer: Vec::new(), position: 0 }
     }
@@ -34,12 +63,37 @@ impl Body {
         Self { source: Source::Stream(stream), length, fetched: 0, buffer: Vec::new(), position: 0 }
     }
 
-    /// Bytes of the whole body.
+    /// Bytes of the whole body, however many of them were read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use cofre_sdk::Body;
+    /// use std::io::Read as _;
+    ///
+    /// let mut body = Body::from_reader(&b"1234567"[..], 7);
+    /// body.read_exact(&mut [0; 3])?;
+    /// assert_eq!((body.length(), body.remaining()), (7, 4));
+    /// # Ok::<(), cofre_sdk::Error>(())
+    /// ```
     pub fn length(&self) -> u64 {
         self.length
     }
 
     /// Bytes that nobody has read yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cofre_sdk::http::{Request, Response};
+    /// use cofre_sdk::{Body, Result};
+    ///
+    /// /// Sends what is left of a body in one request.
+    /// fn put(url: &str, body: &mut Body) -> Result<Response> {
+    ///     let length = body.remaining();
+    ///     Request::put(url).send_stream(body, length)
+    /// }
+    /// ```
     pub fn remaining(&self) -> u64 {
         self.length - self.fetched + (self.buffer.len() - self.position) as u64
     }
@@ -136,6 +190,26 @@ impl Source {
 }
 
 /// Where a read writes the object's bytes. Dropping it ends the stream; the call's result says whether it was whole.
+///
+/// It is a `Write`: whatever takes a writer takes a sink.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{Read, copy};
+///
+/// use cofre_sdk::{Result, Sink};
+///
+/// fn read(mut object: impl Read, sink: &mut Sink) -> Result<()> {
+///     copy(&mut object, sink)?;
+///     Ok(())
+/// }
+///
+/// let mut sink = Sink::from_writer(std::io::sink());
+/// read(&b"hello"[..], &mut sink)?;
+/// assert_eq!(sink.written(), 5);
+/// # Ok::<(), cofre_sdk::Error>(())
+/// ```
 pub struct Sink {
     target: Target,
     written: u64,
@@ -148,6 +222,24 @@ enum Target {
 
 impl Sink {
     /// A sink into any writer, for tests.
+    ///
+    /// # Examples
+    ///
+    /// A few bytes fit into a pipe, and come out of its other end:
+    ///
+    /// ```
+    /// use std::io::{Read as _, Write as _, pipe};
+    ///
+    /// let (mut reader, writer) = pipe()?;
+    /// let mut sink = cofre_sdk::Sink::from_writer(writer);
+    /// sink.write_all(b"hello")?;
+    /// drop(sink); // The pipe ends here.
+    ///
+    /// let mut read = String::new();
+    /// reader.read_to_string(&mut read)?;
+    /// assert_eq!(read, "hello");
+    /// # Ok::<(), cofre_sdk::Error>(())
+    /// ```
     pub fn from_writer(writer: impl Write + 'static) -> Self {
         Self { target: Target::Writer(Box::new(writer)), written: 0 }
     }
@@ -157,6 +249,22 @@ impl Sink {
     }
 
     /// Bytes that went in so far.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cofre_sdk::{Error, Result, Sink};
+    ///
+    /// /// Refuses an object that the service sent only in part.
+    /// fn check(sink: &Sink, size: u64) -> Result<()> {
+    ///     match sink.written() {
+    ///         all if all == size => Ok(()),
+    ///         part => Err(Error::integrity(format!("the service sent {part} of {size} bytes"))),
+    ///     }
+    /// }
+    /// # let sink = Sink::from_writer(std::io::sink());
+    /// # assert!(check(&sink, 0).is_ok() && check(&sink, 1).is_err());
+    /// ```
     pub fn written(&self) -> u64 {
         self.written
     }

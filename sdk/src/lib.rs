@@ -27,7 +27,7 @@
 //!         Ok(Self(settings))
 //!     }
 //!     fn probe(&self) -> Result<Limits> {
-//!         Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: 1 })
+//!         Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: 1, free_bytes: None })
 //!     }
 //!     fn begin(&self, _key: &str, _size: Option<u64>) -> Result<Parcel> { Ok(Parcel) }
 //!     fn resume(&self, key: &str, _token: &str) -> Result<Parcel> { Err(Error::session_lost(format!("nothing is left of {key}"))) }
@@ -49,8 +49,11 @@
 //! # fn main() {}
 //! ```
 //!
-//! The contract itself, with what a plug-in may count on, is `wit/v0.1/cofre.wit`; the guide is `docs/plugin-guide.md`.
-//! Everything here also compiles natively, so that a plug-in's own tests are plain `cargo test`.
+//! [`Notifier`] has a whole notifier. Every item shows how it is used, and the verbs of the two traits how they are written.
+//!
+//! The contract itself, with what a plug-in may count on, is `wit/v1.0/cofre.wit`; the guide is `docs/writing-plugins.md`.
+//! Everything here also compiles natively, so that a plug-in's own tests are plain `cargo test`; the feature `testing` gives them a host
+//! and the conformance suite.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -63,12 +66,14 @@ pub mod http;
 mod notifier;
 mod plugin;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use body::{Body, Sink};
 pub use destination::{Destination, Limits, Object, Page, Range, Upload};
 pub use error::{Context, Error, ErrorKind, Result};
 pub use host::{Level, Secret, log, optional_secret, secret, trust_roots};
-pub use notifier::{Message, Notifier, Severity};
+pub use notifier::{Attachment, Message, Notifier, Severity};
 pub use plugin::{NetworkNeed, SecretNeed};
 
 /// For the export macros alone.

@@ -1,5 +1,26 @@
 //! Typed settings: the JSON Schema that the administrator sees and the values that the plug-in gets come from one struct.
 //! Put `#[serde(deny_unknown_fields)]` on it, so that a misspelt key is an error.
+//!
+//! # Examples
+//!
+//! ```
+//! use cofre_sdk::settings::{parse, schema};
+//!
+//! #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     /// Address of the server, `https://…`.
+//!     endpoint: String,
+//!     /// Seconds to wait for a connection.
+//!     #[serde(default)]
+//!     timeout_seconds: u32,
+//! }
+//!
+//! assert!(schema::<Settings>().contains("Seconds to wait for a connection."));
+//! assert!(parse::<Settings>(r#"{"endpoint": "https://h", "timeout": 5}"#).is_err(), "a misspelt key");
+//! # assert_eq!(parse::<Settings>(r#"{"endpoint": "https://h"}"#)?.timeout_seconds, 0);
+//! # Ok::<(), cofre_sdk::Error>(())
+//! ```
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -8,6 +29,21 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 
 /// JSON Schema (draft 2020-12) of `S`, as text.
+///
+/// # Examples
+///
+/// ```
+/// /// What the administrator sets.
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Settings {
+///     /// Folder inside the granted directory.
+///     folder: String,
+/// }
+///
+/// let schema = cofre_sdk::settings::schema::<Settings>();
+/// assert!(schema.contains("Folder inside the granted directory."));
+/// ```
 pub fn schema<S: JsonSchema>() -> String {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<S>().to_value().to_string()
 }
@@ -16,6 +52,23 @@ pub fn schema<S: JsonSchema>() -> String {
 ///
 /// # Errors
 /// `invalid-config` with the JSON pointer of the value at fault.
+///
+/// # Examples
+///
+/// ```
+/// use cofre_sdk::settings::parse;
+///
+/// #[derive(Debug, serde::Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Settings {
+///     parallel: u8,
+/// }
+///
+/// assert_eq!(parse::<Settings>(r#"{"parallel": 4}"#)?.parallel, 4);
+/// let error = parse::<Settings>(r#"{"parallel": 400}"#).expect_err("more than a u8 holds");
+/// assert_eq!(error.detail("pointer"), Some("/parallel"));
+/// # Ok::<(), cofre_sdk::Error>(())
+/// ```
 pub fn parse<S: DeserializeOwned>(json: &str) -> Result<S> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let settings = serde_path_to_error::deserialize(&mut reader).map_err(|error| {

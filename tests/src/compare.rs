@@ -59,7 +59,7 @@ pub fn objects(server: &MariaDb, schema: &str) -> Result<String> {
     ];
     let mut all = String::new();
     for query in queries {
-        all.push_str(&server.sql(&query)?.replace(&format!("`{schema}`."), ""));
+        all.push_str(&server.sql(&query)?.replace(&format!("`{schema}`."), "").replace(&format!("{schema}."), ""));
         all.push('\n');
     }
     Ok(all)

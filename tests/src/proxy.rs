@@ -83,7 +83,15 @@ impl FaultProxy {
     /// # Errors
     /// When no port is free.
     pub fn start(server: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+        Self::start_on(0, server)
+    }
+
+    /// The same on a certain port, for protocols in which the server names it.
+    ///
+    /// # Errors
+    /// When the port is not free.
+    pub fn start_on(port: u16, server: SocketAddr) -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).context("no free port")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let accepting = Arc::clone(&shared);

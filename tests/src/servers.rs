@@ -48,7 +48,7 @@ impl Drop for Owned {
 pub struct MariaDb {
     directory: TempDir,
     port: u16,
-    _process: Owned,
+    process: Owned,
 }
 
 impl MariaDb {
@@ -104,7 +104,7 @@ impl MariaDb {
             .stderr(Stdio::null())
             .spawn()
             .context("cannot start mariadbd")?;
-        let server = Self { directory, port, _process: Owned(process) };
+        let server = Self { directory, port, process: Owned(process) };
         wait_until("MariaDB", &log, || {
             server
                 .client()
@@ -126,6 +126,15 @@ impl MariaDb {
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("s.sock")
+    }
+
+    /// Sends it a signal: SIGKILL is a crash, SIGSTOP a server that says nothing any more.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.process.0.id())?).context("no process")?;
+        Ok(rustix::process::kill_process(pid, signal)?)
     }
 
     /// The plain client, as root over the socket.
@@ -204,6 +213,10 @@ pub struct SeaweedFs {
 pub const S3_KEY: &str = "AKADMIN";
 /// Its secret.
 pub const S3_SECRET: &str = "adminsecret1234";
+/// Access key of an account that may only read and list.
+pub const S3_READER_KEY: &str = "AKREADER";
+/// Its secret.
+pub const S3_READER_SECRET: &str = "readersecret1234";
 
 impl SeaweedFs {
     /// Starts one; its binary is kept under `tools`.
@@ -226,10 +239,12 @@ impl SeaweedFs {
         let weed = install_weed(tools)?;
         let directory = tempfile::Builder::new().prefix("cofre-s3").tempdir()?;
         let config = directory.path().join("s3.json");
-        let identity = format!(
-            r#"{{"identities":[{{"name":"admin","credentials":[{{"accessKey":"{S3_KEY}","secretKey":"{S3_SECRET}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
-        );
-        std::fs::write(&config, identity)?;
+        let identity = |name: &str, (key, secret): (&str, &str), actions: &[&str]| serde_json::json!({ "name": name, "credentials": [{ "accessKey": key, "secretKey": secret }], "actions": actions });
+        let identities = [
+            identity("admin", (S3_KEY, S3_SECRET), &["Admin", "Read", "Write", "List", "Tagging"]),
+            identity("reader", (S3_READER_KEY, S3_READER_SECRET), &["Read", "List"]),
+        ];
+        std::fs::write(&config, serde_json::json!({ "identities": identities }).to_string())?;
         let data = directory.path().join("data");
         std::fs::create_dir(&data)?;
         let log = directory.path().join("log");
@@ -282,20 +297,53 @@ impl SeaweedFs {
         format!("localhost:{}", self.port)
     }
 
-    /// Makes a bucket with the official client.
+    /// Runs lines of Python with the official client as `c`; returns what they print.
+    ///
+    /// # Errors
+    /// When they fail.
+    pub fn client(&self, tools: &Path, lines: &str) -> Result<String> {
+        let verify = if self.tls { format!("'{}'", self.authority().display()) } else { "True".to_owned() };
+        let script = format!(
+            "import boto3,time\nfrom botocore.config import Config\nc=boto3.client('s3',endpoint_url='{}',aws_access_key_id='{S3_KEY}',aws_secret_access_key='{S3_SECRET}',region_name='us-east-1',verify={verify},config=Config(s3={{'addressing_style':'path'}},retries={{'max_attempts':1}}))\n{lines}",
+            self.endpoint()
+        );
+        let output = Command::new(tools.join("python/bin/python")).args(["-c", &script]).output().context("cannot run the S3 client")?;
+        ensure!(output.status.success(), "the S3 client failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Makes a bucket.
     ///
     /// # Errors
     /// When the server refuses for longer than it takes to start.
     pub fn make_bucket(&self, tools: &Path, bucket: &str) -> Result<()> {
-        let verify = if self.tls { format!("'{}'", self.authority().display()) } else { "True".to_owned() };
-        let script = format!(
-            "import boto3,time\nfrom botocore.config import Config\nc=boto3.client('s3',endpoint_url='{}',aws_access_key_id='{S3_KEY}',aws_secret_access_key='{S3_SECRET}',region_name='us-east-1',verify={verify},config=Config(s3={{'addressing_style':'path'}},retries={{'max_attempts':1}}))\n\
-             for i in range(120):\n  try:\n    c.create_bucket(Bucket='{bucket}') if i==0 or not c.list_buckets()['Buckets'] else None\n    c.put_object(Bucket='{bucket}',Key='ready',Body=b'1'); c.delete_object(Bucket='{bucket}',Key='ready'); break\n  except Exception as e:\n    last=e; time.sleep(.5)\nelse:\n  raise SystemExit(str(last))",
-            self.endpoint()
+        let lines = format!(
+            "for i in range(120):\n  try:\n    c.create_bucket(Bucket='{bucket}') if i==0 or not c.list_buckets()['Buckets'] else None\n    c.put_object(Bucket='{bucket}',Key='ready',Body=b'1'); c.delete_object(Bucket='{bucket}',Key='ready'); break\n  except Exception as e:\n    last=e; time.sleep(.5)\nelse:\n  raise SystemExit(str(last))"
         );
-        let output = Command::new(tools.join("python/bin/python")).args(["-c", &script]).output().context("cannot run the S3 client")?;
-        ensure!(output.status.success(), "making a bucket failed: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+        self.client(tools, &lines).map(drop)
+    }
+
+    /// Uploads that were begun in a bucket and neither finished nor aborted.
+    ///
+    /// # Errors
+    /// When the server does not say.
+    pub fn open_uploads(&self, tools: &Path, bucket: &str) -> Result<usize> {
+        let lines = format!("print(len(c.list_multipart_uploads(Bucket='{bucket}').get('Uploads', [])))");
+        Ok(self.client(tools, &lines)?.parse()?)
+    }
+
+    /// Objects in a bucket.
+    ///
+    /// # Errors
+    /// When the server does not say.
+    pub fn objects(&self, tools: &Path, bucket: &str) -> Result<Vec<String>> {
+        let lines = format!("print('\\n'.join(o['Key'] for o in c.list_objects_v2(Bucket='{bucket}').get('Contents', [])))");
+        Ok(self.client(tools, &lines)?.lines().map(str::to_owned).collect())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 }
 

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use cofre_tests::cofre::Installation;
 use cofre_tests::compare;
 use cofre_tests::sample;
+use cofre_tests::servers::MariaDb;
 
 fn installation() -> Result<Installation> {
     let cofre = Installation::new("[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\n")?;
@@ -65,6 +66,44 @@ fn damage_is_found_and_nothing_of_it_is_restored() -> Result<()> {
 }
 
 #[test]
+fn artifacts_that_changed_places_are_found_within_a_set_and_between_sets() -> Result<()> {
+    let cofre = installation()?;
+    cofre.run(0, &["run"])?;
+    cofre.run(0, &["run"])?;
+    let sets = cofre.sets("disk")?;
+    let (old, new) = (artifact(&cofre, &sets[0])?, artifact(&cofre, &sets[1])?);
+    let good = std::fs::read(&new)?;
+    std::fs::copy(&old, &new)?;
+    refuses(&cofre, 4)?;
+    let own = new.with_file_name("_cofre_.tar.gz.enc");
+    std::fs::rename(&own, &new)?;
+    std::fs::write(&own, &good)?;
+    refuses(&cofre, 4)?;
+    std::fs::rename(&new, cofre.path("own"))?;
+    std::fs::rename(&own, &new)?;
+    std::fs::rename(cofre.path("own"), &own)?;
+    cofre.run(0, &["verify", "--deep"]).map(drop)
+}
+
+#[test]
+fn one_damaged_artifact_keeps_nobody_from_the_others_and_is_never_called_restored() -> Result<()> {
+    let cofre = installation()?;
+    cofre.configure(&format!("{}[[directory]]\npath = \"@DIR@/more\"\n", cofre.configuration()?))?;
+    std::fs::create_dir(cofre.path("more"))?;
+    sample::mixed(&cofre.path("more"), 500_000, 6)?;
+    cofre.run(0, &["run"])?;
+    let path = artifact(&cofre, &cofre.sets("disk")?[0])?;
+    std::fs::OpenOptions::new().write(true).open(&path)?.write_all_at(b"nonsense", 4_000)?;
+    let output = cofre.run(4, &["restore", "latest", "--to", &cofre.path("out").display().to_string()])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(said.contains("1 of 3 artifacts could NOT be restored") && said.contains("files"), "{said}");
+    let below = |name: &str| -> Result<PathBuf> { Ok(cofre.path("out").join(cofre.path(name).strip_prefix("/")?)) };
+    compare::trees(&cofre.path("more"), &below("more")?)?;
+    ensure!(!below("files")?.exists());
+    Ok(())
+}
+
+#[test]
 fn an_old_set_cannot_pass_for_a_new_one() -> Result<()> {
     let cofre = installation()?;
     cofre.run(0, &["run"])?;
@@ -87,8 +126,12 @@ fn a_set_without_its_seal_is_not_a_backup() -> Result<()> {
 
 #[test]
 fn a_run_killed_at_any_moment_is_never_called_done_and_mends_itself() -> Result<()> {
+    let server = MariaDb::start()?;
+    sample::tenant(&server, "empresa1", 3_000)?;
     let cofre = installation()?;
     sample::mixed(&cofre.path("files"), 60_000_000, 9)?;
+    let database = format!("[[mysql]]\nname = \"main\"\nsocket = \"{}\"\nuser = \"root\"\n", server.socket().display());
+    cofre.configure(&format!("{}{database}", cofre.configuration()?))?;
     let started = Instant::now();
     cofre.run(0, &["run"])?;
     let whole = started.elapsed();
@@ -105,7 +148,13 @@ fn a_run_killed_at_any_moment_is_never_called_done_and_mends_itself() -> Result<
                 cofre.run(0, &["verify", &set]).with_context(|| format!("round {round}, killed after {wait:?}"))?;
             }
         }
+        let sealed = sealed_in_spool(&cofre)?;
         let resumed = cofre.json(0, &["resume"]).with_context(|| format!("round {round}, killed after {wait:?}"))?;
+        let there = cofre.sets("disk")?;
+        ensure!(
+            sealed.iter().all(|set| there.contains(set)),
+            "round {round}, killed after {wait:?}: {sealed:?} was whole and is lost: {resumed}"
+        );
         for set in cofre.sets("disk")? {
             let sealed = cofre.path("disk").join(&set).join("manifest.json.seal").exists();
             ensure!(sealed, "round {round}, killed after {wait:?}: {set} was left half done: {resumed}");
@@ -120,6 +169,13 @@ fn a_run_killed_at_any_moment_is_never_called_done_and_mends_itself() -> Result<
     cofre.run(0, &["verify", "all", "--deep"])?;
     cofre.run(0, &["restore", "latest", "--to", &cofre.path("out").display().to_string()])?;
     compare::trees(&cofre.path("files"), &cofre.path("out").join(cofre.path("files").strip_prefix("/")?))
+}
+
+/// Sets in the spool that only had to be copied.
+fn sealed_in_spool(cofre: &Installation) -> Result<Vec<String>> {
+    let sets = std::fs::read_dir(cofre.path("state/spool"))?.filter_map(Result::ok);
+    let sealed = sets.filter(|entry| std::fs::read(entry.path().join("state")).is_ok_and(|state| state == b"sealed\n"));
+    Ok(sealed.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 #[test]
@@ -154,6 +210,51 @@ fn a_broken_destination_does_not_keep_the_other_from_its_set() -> Result<()> {
     cofre.run(0, &["resume"])?;
     ensure!(cofre.sets("gone")? == cofre.sets("disk")?);
     cofre.run(0, &["verify", "--deep", "--from", "gone"]).map(drop)
+}
+
+/// A set that `disk` has whole and `gone` has nothing of, while the spool has lost an artifact.
+fn with_a_file_lost() -> Result<Installation> {
+    let cofre = installation()?;
+    cofre.configure(&format!("{}{}", cofre.configuration()?, cofre.local("gone")?))?;
+    // A directory that is not there: its destination cannot be opened, and the spool keeps what it will need.
+    std::fs::remove_dir(cofre.path("gone"))?;
+    cofre.run(1, &["run"])?;
+    std::fs::create_dir(cofre.path("gone"))?;
+    let spool = cofre.path("state/spool");
+    let set = std::fs::read_dir(&spool)?.filter_map(Result::ok).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let set = set.into_iter().find(|name| name.starts_with("backup_")).context("the spool kept nothing")?;
+    let folder = spool.join(set).join("config");
+    let lost = std::fs::read_dir(folder)?.filter_map(Result::ok).find(|entry| entry.file_name().to_string_lossy().contains("files"));
+    std::fs::remove_file(lost.context("the spool kept no artifact")?.path())?;
+    Ok(cofre)
+}
+
+#[test]
+fn a_copy_that_can_never_be_whole_is_given_up_and_what_it_left_is_removed() -> Result<()> {
+    let cofre = with_a_file_lost()?;
+    let resumed = cofre.json(1, &["resume"])?;
+    ensure!(resumed.to_string().contains("make a new backup"), "{resumed}");
+    ensure!(cofre.sets("gone")?.is_empty(), "something of the set was left");
+    ensure!(cofre.json(0, &["resume"])?.as_array().is_some_and(Vec::is_empty), "it is tried again");
+    let listed = cofre.json(0, &["list"])?;
+    ensure!(listed[0]["copies"][1]["given_up"] == true && listed[0]["copies"][1]["complete"] == false, "{listed}");
+    cofre.run(0, &["verify", "--from", "disk", "--deep"])?;
+    cofre.run(0, &["run"])?;
+    cofre.run(0, &["verify", "--from", "gone"]).map(drop)
+}
+
+#[test]
+fn where_no_copy_is_whole_what_is_left_of_it_stays() -> Result<()> {
+    let cofre = with_a_file_lost()?;
+    let text = cofre.configuration()?;
+    let (head, gone) = (text.split("[[destination]]").next().unwrap_or_default(), cofre.local("gone")?);
+    cofre.configure(&format!("{head}{gone}"))?;
+    cofre.run(0, &["catalog", "rebuild", "--from", "gone"])?;
+    for _ in 0..2 {
+        cofre.run(1, &["resume"])?;
+        ensure!(cofre.sets("gone")?.len() == 1, "the only pieces of the set were removed");
+    }
+    Ok(())
 }
 
 #[test]

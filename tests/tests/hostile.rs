@@ -142,12 +142,15 @@ fn what_is_no_component_is_refused() -> Result<()> {
         ("text.wasm", b"hello".as_slice(), "not a WebAssembly component"),
         ("core.wasm", b"\0asm\x01\0\0\0".as_slice(), "not a WebAssembly component"),
         ("elf.wasm", b"\x7fELF\x02\x01\x01\0".as_slice(), "not a WebAssembly component"),
-        ("empty.wasm", b"\0asm\x0d\0\x01\0".as_slice(), "does not export"),
+        ("empty.wasm", b"\0asm\x0d\0\x01\0".as_slice(), "not approved yet"),
     ] {
         std::fs::write(cofre.path(name), bytes)?;
         let error = run_beside(&cofre, &head, &format!("[[destination]]\nname = \"hostile\"\nplugin = \"@DIR@/{name}\"\n"))?;
         ensure!(error.contains(says), "{name}: {error}");
     }
+    // Approving it is what asks what it is.
+    let refused = cofre.run(1, &["plugin", "add", "--yes", &cofre.path("empty.wasm").display().to_string()])?;
+    ensure!(cofre_tests::cofre::said(&refused).contains("does not export"), "{}", cofre_tests::cofre::said(&refused));
     let described = root().join("target/guests/describe-side-effects.wasm").display().to_string();
     let inspected = cofre.run(0, &["plugin", "inspect", &described])?;
     let said = String::from_utf8_lossy(&inspected.stdout).into_owned();

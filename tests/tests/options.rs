@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Result, ensure};
-use cofre_tests::cofre::{Installation, said};
+use cofre_tests::cofre::{Installation, PASSPHRASE, said};
 use cofre_tests::sample::Random;
 use cofre_tests::servers::MariaDb;
 
@@ -25,7 +25,8 @@ fn only_what_is_named_is_backed_up_and_what_is_excluded_is_not() -> Result<()> {
     std::fs::write(cofre.path("two/other"), "x")?;
     let one = cofre.path("one").display().to_string();
     cofre.run(0, &["run", "--only", &one])?;
-    cofre.run(0, &["restore", "latest", "--to", &cofre.path("out").display().to_string()])?;
+    let told = said(&cofre.run(3, &["restore", "latest", "--to", &cofre.path("out").display().to_string()])?);
+    ensure!(told.contains(&format!("only {one}")), "a set of a part is not told apart from a whole one: {told}");
     let out = cofre.path("out").join(cofre.path("one").strip_prefix("/")?);
     for (name, expected) in [
         ("plain", true),
@@ -148,4 +149,66 @@ fn a_full_spool_is_a_clear_failure_and_leaves_nothing_that_looks_whole() -> Resu
     })();
     let _ = std::process::Command::new("umount").arg(&spool).status();
     result
+}
+
+#[test]
+fn a_passphrase_comes_from_each_of_its_places_and_a_wrong_one_is_a_clear_mistake() -> Result<()> {
+    let cofre = Installation::new("[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\n")?;
+    cofre.configure(&format!("{}{}", cofre.configuration()?, cofre.local("disk")?))?;
+    std::fs::create_dir(cofre.path("files"))?;
+    std::fs::write(cofre.path("files/a"), "a")?;
+    let text = cofre.configuration()?;
+    let line = format!("file = \"{}\"", cofre.path("passphrase").display());
+    let with = |way: &str| cofre.configure(&text.replace(&line, way));
+    let credentials = cofre.path("credentials");
+    std::fs::create_dir(&credentials)?;
+    std::fs::write(credentials.join("backup"), format!("{PASSPHRASE}\n"))?;
+    let run = |arguments: &[&str], variable: &str, value: &std::ffi::OsStr| -> Result<(Option<i32>, String)> {
+        let output = cofre.command(arguments).env(variable, value).output()?;
+        Ok((output.status.code(), said(&output)))
+    };
+    cofre.run(0, &["run"])?;
+    let command = format!("command = [\"cat\", \"{}\"]", cofre.path("passphrase").display());
+    let places = [
+        ("env = \"COFRE_SECRET\"", "COFRE_SECRET", PASSPHRASE.as_ref()),
+        (command.as_str(), "X", "".as_ref()),
+        ("systemd_credential = \"backup\"", "CREDENTIALS_DIRECTORY", credentials.as_os_str()),
+    ];
+    for (way, variable, value) in places {
+        with(way)?;
+        // The set was made with the same passphrase from a file.
+        let (code, said) = run(&["verify", "--deep"], variable, value)?;
+        ensure!(code == Some(0), "{way}: {said}");
+        ensure!(!said.contains(PASSPHRASE), "{way}: the passphrase was printed");
+    }
+    for (way, mend) in [
+        ("env = \"COFRE_UNSET\"", "is not set"),
+        ("command = [\"false\"]", "failed (exit status: 1)"),
+        ("systemd_credential = \"other\"", "cannot read"),
+        ("env = \"A\"\ncommand = [\"b\"]", "exactly one of"),
+    ] {
+        with(way)?;
+        let (code, said) = run(&["verify"], "CREDENTIALS_DIRECTORY", credentials.as_os_str())?;
+        ensure!(code == Some(2) && said.contains(mend) && said.contains("passphrase"), "{way}: {code:?} {said}");
+    }
+    with(&line)?;
+    std::fs::set_permissions(cofre.path("passphrase"), std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
+    let refused = cofre.run(2, &["verify"])?;
+    ensure!(said(&refused).contains("chmod 600"));
+    Ok(())
+}
+
+#[test]
+fn a_mistake_in_a_plug_ins_settings_is_told_with_its_line() -> Result<()> {
+    let cofre = Installation::new("[[directory]]\npath = \"@DIR@/files\"\n")?;
+    let wrong = "[[destination]]\nname = \"cloud\"\nplugin = \"s3\"\n[destination.settings]\nregion = 'x'\nbuckett = 'b'\n";
+    let text = format!("{}{wrong}", cofre.configuration()?);
+    cofre.configure(&text)?;
+    let told = said(&cofre.run(2, &["list", "--from", "cloud"])?);
+    let line = text.lines().position(|line| line.starts_with("buckett")).map_or(0, |line| line + 1);
+    ensure!(
+        told.contains(&format!("cofre.toml:{line}: destination.settings.buckett")) && told.contains("did you mean `bucket`?"),
+        "{told}"
+    );
+    Ok(())
 }

@@ -1,7 +1,9 @@
 //! What a restore promises about what is there already, and about what it does not touch.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
-use cofre_tests::cofre::Installation;
+use cofre_tests::cofre::{Installation, said};
 use cofre_tests::compare;
 use cofre_tests::servers::MariaDb;
 
@@ -88,6 +90,27 @@ fn what_is_replaced_stays_until_what_follows_it_has_proven_whole() -> Result<()>
     Ok(())
 }
 
+#[test]
+fn what_a_killed_restore_left_is_named_by_the_next_run() -> Result<()> {
+    let server = MariaDb::start()?;
+    server.sql("CREATE DATABASE loja; USE loja; CREATE TABLE t (id INT PRIMARY KEY, x VARCHAR(200)); INSERT INTO t SELECT seq, REPEAT('x', 200) FROM seq_1_to_300000")?;
+    let cofre = installation(&server)?;
+    cofre.run(0, &["run", "--only", "main"])?;
+    let mut restore =
+        cofre.command(&["restore", "latest", "--schema", "loja", "--into", "loja", "--database", "main", "--force", "--quiet"]).spawn()?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while left_overs(&server)? == "NULL" {
+        ensure!(Instant::now() < deadline && restore.try_wait()?.is_none(), "the restore made no schema beside the old one");
+    }
+    restore.kill()?;
+    restore.wait()?;
+    ensure!(server.sql("SELECT COUNT(*) FROM loja.t")? == "300000", "the live schema was touched before the other had proven whole");
+    let report = cofre.json(3, &["run", "--only", "main"])?;
+    let warned = report["warnings"].as_array().into_iter().flatten();
+    ensure!(warned.into_iter().any(|warning| warning["subject"] == "loja_cofre_1"), "{report}");
+    Ok(())
+}
+
 /// Trap 4: restoring one database must not fetch or unpack thirty.
 #[test]
 fn restoring_one_schema_reads_no_other_artifact() -> Result<()> {
@@ -104,5 +127,51 @@ fn restoring_one_schema_reads_no_other_artifact() -> Result<()> {
     }
     cofre.run(0, &["restore", "latest", "--schema", "dois", "--into", "volta", "--database", "main"])?;
     ensure!(server.sql("SELECT id FROM volta.t")? == "7");
+    Ok(())
+}
+
+/// A burnt-down server has thirty schemas, and nobody wants to type thirty commands.
+#[test]
+fn all_schemas_of_a_server_come_back_by_one_command_and_never_over_what_is_there() -> Result<()> {
+    let server = MariaDb::start()?;
+    for schema in ["erp_a", "erp_b", "loja"] {
+        server.sql(&format!(
+            "CREATE DATABASE {schema}; CREATE TABLE {schema}.t (id INT PRIMARY KEY); INSERT INTO {schema}.t VALUES (7), (8)"
+        ))?;
+    }
+    let cofre = installation(&server)?;
+    cofre.run(0, &["run", "--only", "main"])?;
+    let rows = |schema: &str| server.sql(&format!("SELECT COUNT(*) FROM {schema}.t"));
+    server.sql("DROP DATABASE erp_a; DROP DATABASE loja; DELETE FROM erp_b.t WHERE id = 7")?;
+    // One is in the way: nothing is downloaded, and nothing is touched. What is lost cannot be missed.
+    let set = cofre.path("disk").join(&cofre.sets("disk")?[0]);
+    let (artifact, hidden) = (set.join("sql/erp_a.sql.tar.gz.enc"), cofre.path("hidden"));
+    std::fs::rename(&artifact, &hidden)?;
+    for arguments in [vec!["restore", "latest", "--database", "main"], vec!["restore", "latest", "--database", "main", "--dry-run"]] {
+        let output = said(&cofre.run(1, &arguments)?);
+        ensure!(output.contains("`erp_b`") && output.contains("--force") && !output.contains("erp_a"), "{output}");
+    }
+    let output = said(&cofre.run(0, &["restore", "latest", "--database", "main", "--force", "--dry-run"])?);
+    ensure!(output.contains("would replace `erp_b`") && output.contains("loja"), "{output}");
+    std::fs::rename(&hidden, &artifact)?;
+    ensure!(rows("erp_b")? == "1" && rows("loja").is_err());
+    // By pattern and by name, where nobody can say what else the pattern fits that this run was not told to take; and then all.
+    let output = said(&cofre.run(3, &["restore", "latest", "--schema", "erp_a", "--schema", "lo*", "--database", "main"])?);
+    ensure!(output.contains("only main"), "{output}");
+    ensure!(rows("erp_a")? == "2" && rows("loja")? == "2" && rows("erp_b")? == "1");
+    cofre.run(0, &["restore", "latest", "--database", "main", "--force"])?;
+    ensure!(rows("erp_a")? == "2" && rows("loja")? == "2" && rows("erp_b")? == "2");
+    ensure!(left_overs(&server)? == "NULL", "{}", left_overs(&server)?);
+    let output = said(&cofre.run(2, &["restore", "latest", "--database", "limited"])?);
+    ensure!(output.contains("`limited`") && output.contains("main"), "{output}");
+    let output = said(&cofre.run(2, &["restore", "latest", "--schema", "erp*", "--into", "x", "--database", "main"])?);
+    ensure!(output.contains("--into"), "{output}");
+    // A table that is not in the backup is missed before its schema is downloaded.
+    std::fs::rename(&artifact, &hidden)?;
+    let table = ["restore", "latest", "--schema", "erp_a", "--table", "nenhuma", "--into", "x", "--database", "main"];
+    for arguments in [&table[..], &[&table[..], &["--dry-run"]].concat()] {
+        let output = said(&cofre.run(2, arguments)?);
+        ensure!(output.contains("no table `nenhuma`"), "{output}");
+    }
     Ok(())
 }

@@ -15,6 +15,10 @@ use serde_json::{Value, json};
 
 use crate::process::build;
 
+mod transfers;
+
+use transfers::Service;
+
 /// Options of the bench.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -40,6 +44,9 @@ enum Part {
     Directories,
     Databases,
     Boundary,
+    Sftp,
+    S3,
+    Ftp,
 }
 
 /// Seconds of one run, and the peak memory of its largest process in MB.
@@ -71,6 +78,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if wanted(Part::Boundary) {
         results.push(boundary(options.runs, options.quick)?);
+    }
+    let services = [(Part::Sftp, Service::Sftp), (Part::S3, Service::S3), (Part::Ftp, Service::Ftp)];
+    let services: Vec<Service> = services.into_iter().filter(|(part, _)| wanted(*part)).map(|(_, service)| service).collect();
+    if !services.is_empty() {
+        results.extend(transfers::transfers(&services, if options.quick { 64 << 20 } else { 1 << 30 }, options.runs)?);
     }
     println!("\n{:<22} {:>9} {:<34} {:>9} {:>7} {:>6} {:>8}", "row", "ours s", "peer", "peer s", "ratio", "bar", "rss MB");
     for row in &results {
@@ -191,7 +203,7 @@ fn directories(bytes: u64, runs: usize) -> Result<Vec<Value>> {
         Contestant { name: "restic (backup)", bar: Some(1.0), run: Box::new(restic) },
     ];
     let mut rows = contest("dir-gzip", runs, &ours, &peers)?;
-    let ours_size = artifact_size(&cofre)?;
+    let ours_size = artifact_size(&cofre, "config")?;
     shell(&format!("tar -c -C {data} . | gzip | {enc}"))?;
     let peer_size = std::fs::metadata(cofre.path("out/peer.enc"))?.len() as f64;
     println!("size: cofre gzip {:.4} of gzip -6 (bar 1.03)", ours_size / peer_size);
@@ -206,10 +218,10 @@ fn directories(bytes: u64, runs: usize) -> Result<Vec<Value>> {
     Ok(rows)
 }
 
-fn artifact_size(cofre: &Installation) -> Result<f64> {
+fn artifact_size(cofre: &Installation, folder: &str) -> Result<f64> {
     let set = cofre.sets("copy")?.pop().context("no set")?;
     let mut largest = 0;
-    for entry in std::fs::read_dir(cofre.path("copy").join(set).join("config"))? {
+    for entry in std::fs::read_dir(cofre.path("copy").join(set).join(folder))? {
         largest = largest.max(entry?.metadata()?.len());
     }
     Ok(largest as f64)
@@ -276,6 +288,11 @@ fn databases(rows: u32, runs: usize) -> Result<Vec<Value>> {
         },
     ];
     let mut results = contest("db-gzip", runs, &ours, &peers)?;
+    let size_ratio = artifact_size(&cofre, "sql")? / std::fs::metadata(cofre.path("out/db.enc"))?.len() as f64;
+    println!("size: cofre {size_ratio:.4} of mariadb-dump|gzip -6");
+    if let Some(row) = results.first_mut() {
+        row["size_ratio"] = json!(size_ratio);
+    }
     let drop_target = || server.sql("DROP DATABASE IF EXISTS volta").map(drop);
     let ours = Contestant {
         name: "cofre restore (and compare)",
@@ -300,6 +317,20 @@ fn databases(rows: u32, runs: usize) -> Result<Vec<Value>> {
     Ok(results)
 }
 
+/// Copies a file through a plug-in, as a run does, and returns what it took; its settings are written beside the file.
+fn bench_copy(plugin: &str, settings: &str, file: &Path, more: impl FnOnce(&mut Command)) -> Result<Value> {
+    let path = file.with_file_name("settings.toml");
+    std::fs::write(&path, settings)?;
+    let mut command = Command::new(target().join("release/cofre"));
+    command.args(["--json", "bench-copy", "--plugin"]).arg(plugins().join(plugin).with_extension("wasm"));
+    command.arg("--settings").arg(path).arg(file);
+    more(&mut command);
+    let output = command.output()?;
+    ensure!(output.status.success(), "bench-copy failed: {}", String::from_utf8_lossy(&output.stderr));
+    let mut document: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(document["result"].take())
+}
+
 /// The same copy through the `local` component and in native code, measured inside one process.
 fn boundary(runs: usize, quick: bool) -> Result<Value> {
     let directory = tempfile::tempdir()?;
@@ -311,15 +342,8 @@ fn boundary(runs: usize, quick: bool) -> Result<Value> {
         let out = directory.path().join("out");
         let _ = std::fs::remove_dir_all(&out);
         std::fs::create_dir(&out)?;
-        let output = Command::new(target().join("release/cofre"))
-            .args(["bench-boundary", "--plugin"])
-            .arg(plugins().join("local.wasm"))
-            .arg("--dir")
-            .arg(&out)
-            .arg(&file)
-            .output()?;
-        ensure!(output.status.success(), "bench-boundary failed: {}", String::from_utf8_lossy(&output.stderr));
-        let found: Value = serde_json::from_slice(&output.stdout)?;
+        let settings = format!("grants = {{ directory = \"{}\" }}\n", out.display());
+        let found = bench_copy("local", &settings, &file, |command| _ = command.arg("--native").arg(out.join("native")))?;
         let measure = |key: &str| found[key].as_f64().map(|seconds| Measure { seconds, rss_mb: f64::NAN }).context("no time");
         ours.push(measure("plugin_s")?);
         native.push(measure("native_s")?);

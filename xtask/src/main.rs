@@ -1,14 +1,16 @@
-//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench`.
+//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance`.
 //!
 //! Nothing here links the program under test: it is built and then driven from outside, as its users drive it.
 
 mod bench;
+mod conformance;
 mod demo;
 mod layers;
 mod plugins;
 mod process;
 mod test;
 mod wasm_toolchain;
+mod wit;
 
 use std::process::ExitCode;
 
@@ -26,15 +28,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build every component into target/plugins and target/guests
-    Plugins,
+    Plugins(plugins::Options),
     /// Formatting, lints, layers, unit tests, and end-to-end tests against real servers
     Test(test::Options),
     /// Check that the host's modules depend one way
     CheckLayers,
+    /// Check that released versions of the plug-in contract are unchanged
+    CheckWit(wit::Options),
     /// Back up a sample ERP, verify, restore, compare, and open a set with openssl, tar and mariadb only
     Demo(demo::Options),
     /// Measure against the rivals
     Bench(bench::Options),
+    /// Take every destination through the conformance suite, against real servers
+    Conformance(conformance::Options),
 }
 
 fn main() -> ExitCode {
@@ -50,15 +56,17 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     let root = cofre_tests::cofre::root();
     match command {
-        Command::Plugins => {
-            for file in plugins::build(&root)? {
+        Command::Plugins(options) => {
+            for file in plugins::build(&root, &options)? {
                 println!("{}", file.display());
             }
             Ok(())
         }
         Command::Test(options) => test::run(&root, &options),
         Command::CheckLayers => layers::check(&root.join("host/src")),
+        Command::CheckWit(options) => wit::run(&root, &options),
         Command::Demo(options) => demo::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
+        Command::Conformance(options) => conformance::run(&root, &options),
     }
 }

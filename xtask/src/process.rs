@@ -30,19 +30,10 @@ pub(crate) fn timed(command: &mut Command) -> Result<Duration> {
 /// When either does not build.
 pub(crate) fn build(root: &Path) -> Result<()> {
     println!("building the components");
-    crate::plugins::build(root)?;
+    crate::plugins::build(root, &crate::plugins::Options::default())?;
     println!("building cofre");
     // The whole workspace, as the tests do: with fewer packages cargo would choose other features and compile much of it again.
     timed(cargo(root).args(["build", "--release", "--workspace", "--bins"])).map(drop)
-}
-
-/// Bytes as people read them.
-pub(crate) fn size(bytes: u64) -> String {
-    match bytes {
-        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.2} GB", bytes as f64 / 1e9),
-    }
 }
 
 /// Reads `200MB`, `1.5GB` or a number of bytes.

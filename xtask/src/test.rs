@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that must hold before a change is taken, each step timed, all of them in one table at the end.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,19 +29,14 @@ enum Part {
     Fmt,
     /// Lints, warnings denied
     Clippy,
-    /// The order of the host's modules
+    /// The order of the host's modules, and the contracts that were released
     Layers,
-    /// Licences and bans, where cargo-deny is installed
+    /// Licences, bans and sources of all that is linked
     Deny,
     /// Unit and documentation tests
     Unit,
     /// End-to-end tests against real servers
     E2e,
-}
-
-enum Outcome {
-    Passed,
-    Skipped(&'static str),
 }
 
 /// Runs the parts; goes on after a failure so that one run shows all of them.
@@ -57,8 +52,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         println!("\n── {name} ──");
         let started = Instant::now();
         let said = match step(root) {
-            Ok(Outcome::Passed) => "passed".to_owned(),
-            Ok(Outcome::Skipped(why)) => format!("skipped: {why}"),
+            Ok(()) => "passed".to_owned(),
             Err(error) => format!("FAILED: {error:#}"),
         };
         println!("── {name}: {said} ({:.1} s) ──", started.elapsed().as_secs_f64());
@@ -76,11 +70,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
-type Step = fn(&Path) -> Result<Outcome>;
+type Step = fn(&Path) -> Result<()>;
 
-const STEPS: [(Part, &str, Step); 10] = [
+const STEPS: [(Part, &str, Step); 11] = [
     (Part::Fmt, "formatting", formatting),
     (Part::Layers, "layers", layers),
+    (Part::Layers, "released contracts", contracts),
     (Part::Deny, "licences and bans", deny),
     (Part::E2e, "Debian packages", debian),
     (Part::Unit, "components", components),
@@ -91,52 +86,76 @@ const STEPS: [(Part, &str, Step); 10] = [
     (Part::E2e, "end-to-end tests", end_to_end),
 ];
 
-fn formatting(root: &Path) -> Result<Outcome> {
+fn formatting(root: &Path) -> Result<()> {
     timed(cargo(root).args(["fmt", "--all", "--check"]))?;
     passed(cargo(root).args(["fmt", "--all", "--check", "--manifest-path", "plugins/Cargo.toml"]))
 }
 
-fn layers(root: &Path) -> Result<Outcome> {
+fn layers(root: &Path) -> Result<()> {
     crate::layers::check(&root.join("host/src"))?;
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
-fn deny(root: &Path) -> Result<Outcome> {
-    if !installed(root, "deny") {
-        return Ok(Outcome::Skipped("cargo-deny is not installed"));
+fn contracts(root: &Path) -> Result<()> {
+    crate::wit::run(root, &crate::wit::Options::default())
+}
+
+fn deny(root: &Path) -> Result<()> {
+    let tool = cargo_deny(root)?;
+    for manifest in ["Cargo.toml", "plugins/Cargo.toml"] {
+        let mut command = Command::new(&tool);
+        command.current_dir(root).args(["--log-level", "error", "--manifest-path", manifest, "--config", "deny.toml"]);
+        timed(command.args(["check", "licenses", "bans", "sources"]))?;
     }
-    passed(cargo(root).args(["deny", "check", "licenses", "bans", "sources"]))
+    Ok(())
 }
 
-fn debian(_root: &Path) -> Result<Outcome> {
+/// The one that is installed, or one of our own, compiled on first use.
+fn cargo_deny(root: &Path) -> Result<PathBuf> {
+    let own = root.join("target/tools/bin/cargo-deny");
+    let works = |path: &Path| Command::new(path).arg("--version").output().is_ok_and(|output| output.status.success());
+    if works(Path::new("cargo-deny")) {
+        return Ok(PathBuf::from("cargo-deny"));
+    }
+    if !works(&own) {
+        println!("compiling cargo-deny into target/tools, once: it checks licences and sources of everything that is linked");
+        timed(cargo(root).args(["install", "--quiet", "--locked", "cargo-deny", "--root", "target/tools"]))?;
+    }
+    Ok(own)
+}
+
+fn debian(_root: &Path) -> Result<()> {
     packages::ensure(&PACKAGES)?;
-    Ok(Outcome::Passed)
+    Ok(())
 }
 
-fn components(root: &Path) -> Result<Outcome> {
-    crate::plugins::build(root)?;
-    Ok(Outcome::Passed)
+fn components(root: &Path) -> Result<()> {
+    crate::plugins::build(root, &crate::plugins::Options::default())?;
+    Ok(())
 }
 
-fn lints(root: &Path) -> Result<Outcome> {
-    passed(cargo(root).args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+fn lints(root: &Path) -> Result<()> {
+    let deny = ["--all-targets", "--", "-D", "warnings"];
+    timed(cargo(root).args(["clippy", "--release", "--workspace"]).args(deny))?;
+    passed(cargo(root).args(["clippy", "--release", "--package", "cofre-sdk", "--features", "testing"]).args(deny))
 }
 
-fn plugin_lints(root: &Path) -> Result<Outcome> {
+fn plugin_lints(root: &Path) -> Result<()> {
     passed(plugin_command(root, "clippy").args(["--all-targets", "--", "-D", "warnings"]))
 }
 
-fn unit(root: &Path) -> Result<Outcome> {
+fn unit(root: &Path) -> Result<()> {
     packages::ensure(&PACKAGES)?;
     passed(tests(root).args(["--exclude", "cofre-tests"]))
 }
 
-fn documentation(root: &Path) -> Result<Outcome> {
+fn documentation(root: &Path) -> Result<()> {
     timed(cargo(root).args(["test", "--release", "--workspace", "--doc", "--quiet"]))?;
+    timed(cargo(root).args(["test", "--release", "--package", "cofre-sdk", "--features", "testing", "--quiet"]))?;
     passed(&mut plugin_command(root, "test"))
 }
 
-fn end_to_end(root: &Path) -> Result<Outcome> {
+fn end_to_end(root: &Path) -> Result<()> {
     crate::process::build(root)?;
     let nextest_is_here = installed(root, "nextest");
     let mut command = if nextest_is_here { nextest(root) } else { plain(root) };
@@ -175,9 +194,8 @@ fn plain(root: &Path) -> Command {
     command
 }
 
-fn passed(command: &mut Command) -> Result<Outcome> {
-    timed(command)?;
-    Ok(Outcome::Passed)
+fn passed(command: &mut Command) -> Result<()> {
+    timed(command).map(drop)
 }
 
 fn installed(root: &Path, subcommand: &str) -> bool {

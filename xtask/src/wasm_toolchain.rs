@@ -12,11 +12,17 @@ use anyhow::{Context, Result, bail, ensure};
 /// The target of every component.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
-/// Vector instructions, which every runtime of components has and SHA-256 gains from.
-const FEATURES: &str = "-Ctarget-feature=+simd128";
+/// Vector instructions, which every runtime of components has and SHA-256 gains from; and tokio's networking, which it calls unstable here.
+const FEATURES: &str = "-Ctarget-feature=+simd128 --cfg=tokio_unstable";
+
+/// The same vector instructions for crates with C inside: the ciphers of TLS gain from them.
+const C_FEATURES: &str = "-msimd128";
 
 /// Debian packages of the second way: the compiler with its source, the linker, and a C compiler for crates with C inside.
 const PACKAGES: [&str; 6] = ["rustc-web", "cargo-web", "rust-web-src", "lld-19", "clang-19", "llvm-19"];
+
+/// Oldest compiler that is of use, 1.x: the `rust-version` of the workspace.
+const COMPILER: u32 = 95;
 
 /// The C library that the standard library links with; bookworm's and its backports' are too old.
 const LIBC_PACKAGE: &str = "wasi-libc";
@@ -44,7 +50,7 @@ impl Toolchain {
     pub(crate) fn find_or_prepare(tools: &Path) -> Result<Self> {
         if rustup_has_target() {
             let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-            let environment = vec![("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", FEATURES.into())];
+            let environment = vec![("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", FEATURES.into()), ("CFLAGS_wasm32_wasip2", C_FEATURES.into())];
             return Ok(Self { cargo, arguments: Vec::new(), environment });
         }
         fs::create_dir_all(tools).with_context(|| format!("cannot create {}", tools.display()))?;
@@ -79,7 +85,7 @@ impl Toolchain {
             flags.push(text);
             flags.push(path);
         }
-        let mut c_flags = OsString::from("-isystem ");
+        let mut c_flags = OsString::from(format!("{C_FEATURES} -isystem "));
         c_flags.push(headers);
         Self {
             cargo: PathBuf::from("/usr/bin/cargo"),
@@ -104,27 +110,31 @@ fn rustup_has_target() -> bool {
 
 fn install_packages() -> Result<()> {
     let missing: Vec<&str> = PACKAGES.into_iter().filter(|package| !is_installed(package)).collect();
-    if missing.is_empty() {
+    if missing.is_empty() && compiler_is_new_enough() {
         return Ok(());
     }
-    let wanted = missing.join(" ");
-    let by_hand = format!("`rustup target add {TARGET}`, or as root `apt-get install --no-install-recommends {wanted}`");
+    let wanted = PACKAGES.join(" ");
+    let by_hand = format!("`rustup target add {TARGET}`, or as root `apt-get update && apt-get install --no-install-recommends {wanted}`");
     ensure!(Path::new("/usr/bin/apt-get").exists(), "components need a compiler for {TARGET} and this is no Debian system; run {by_hand}");
     ensure!(is_root(), "components need a compiler for {TARGET}, and installing one takes root; run {by_hand}");
     println!("plug-ins: installing {wanted}: rustup has no {TARGET} here, so components are built with Debian's compiler");
-    let install = || -> Result<()> {
-        let mut command = apt_get();
-        run(command.args(["install", "-y", "--no-install-recommends"]).args(&missing))
-    };
-    if install().is_err() {
-        println!("plug-ins: refreshing the package lists, since they did not have all of these");
-        run(apt_get().arg("update"))?;
-        install()?;
+    // Always with fresh lists: old ones have an old compiler, and installing that would succeed.
+    run(apt_get().arg("update"))?;
+    run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(PACKAGES))?;
+    if let Some(package) = PACKAGES.iter().find(|package| !is_installed(package)) {
+        bail!("apt-get said it installed {package}, and dpkg does not have it");
     }
-    match missing.iter().find(|package| !is_installed(package)) {
-        Some(package) => bail!("apt-get said it installed {package}, and dpkg does not have it"),
-        None => Ok(()),
-    }
+    ensure!(
+        compiler_is_new_enough(),
+        "Debian's compiler is older than Rust 1.{COMPILER}, which cofre needs; run `rustup target add {TARGET}`"
+    );
+    Ok(())
+}
+
+fn compiler_is_new_enough() -> bool {
+    let printed = Command::new("/usr/bin/rustc").arg("--version").stderr(Stdio::null()).output();
+    let minor = |text: &str| text.strip_prefix("rustc 1.")?.split('.').next()?.parse::<u32>().ok();
+    printed.is_ok_and(|output| minor(&String::from_utf8_lossy(&output.stdout)).is_some_and(|minor| minor >= COMPILER))
 }
 
 fn is_installed(package: &str) -> bool {

@@ -9,9 +9,18 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
 
-use crate::set::{Manifest, SetName};
+use crate::set::{ArtifactKind, Manifest, SetName};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+mod jobs;
+
+pub use jobs::JobState;
+
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 
 /// Why the catalogue cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +94,10 @@ pub struct SetRecord {
     pub artifacts: u64,
     /// Warnings.
     pub warnings: u64,
+    /// What the run was told to take alone; empty for a set of everything.
+    pub selection: Vec<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
     /// Its copies.
     pub copies: Vec<CopyRecord>,
 }
@@ -96,10 +109,25 @@ pub struct CopyRecord {
     pub destination: String,
     /// Whether its seal is there.
     pub complete: bool,
+    /// Whether nobody tries to complete it any more.
+    pub given_up: bool,
     /// One line about it.
     pub detail: String,
     /// Last successful verification, RFC 3339.
     pub verified: Option<String>,
+    /// What was wrong when it was last read back.
+    pub problem: Option<String>,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyState {
+    /// Its seal is there.
+    Complete,
+    /// The next run goes on with it.
+    Incomplete,
+    /// It can never be completed, and nothing of it is left.
+    GivenUp,
 }
 
 impl Catalog {
@@ -189,7 +217,8 @@ impl Catalog {
         let transaction = connection.transaction()?;
         let set = manifest.set.to_string();
         transaction.execute(
-            "INSERT OR REPLACE INTO sets (name, whole, plain, stored, artifacts, warnings, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT OR REPLACE INTO sets (name, whole, plain, stored, artifacts, warnings, finished, selected, selection, tags) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 set,
                 manifest.is_whole(),
@@ -197,18 +226,20 @@ impl Catalog {
                 signed(manifest.stored_bytes()),
                 signed(manifest.artifacts.len() as u64),
                 signed(manifest.warnings),
-                manifest.finished.to_string()
+                manifest.finished.to_string(),
+                !manifest.selection.is_empty(),
+                serde_json::json!(manifest.selection).to_string(),
+                serde_json::json!(manifest.tags).to_string()
             ],
         )?;
         transaction.execute("DELETE FROM artifacts WHERE set_name = ?1", [&set])?;
         for artifact in &manifest.artifacts {
-            let kind = serde_json::to_string(&artifact.kind).unwrap_or_default();
             transaction.execute(
                 "INSERT INTO artifacts (set_name, key, kind, source, name, plain, size) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     set,
                     artifact.key,
-                    kind.trim_matches('"'),
+                    artifact.kind.name(),
                     artifact.source.as_deref().unwrap_or(""),
                     artifact.name,
                     signed(artifact.plain),
@@ -224,11 +255,12 @@ impl Catalog {
     ///
     /// # Errors
     /// When the catalogue cannot be written.
-    pub fn record_copy(&self, set: SetName, destination: &str, complete: bool, detail: &str) -> Result<(), CatalogError> {
+    pub fn record_copy(&self, set: SetName, destination: &str, state: CopyState, detail: &str) -> Result<(), CatalogError> {
+        let (complete, given_up) = (state == CopyState::Complete, state == CopyState::GivenUp);
         self.connection().execute(
-            "INSERT INTO copies (set_name, destination, complete, detail, updated) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (set_name, destination) DO UPDATE SET complete = ?3, detail = ?4, updated = ?5",
-            params![set.to_string(), destination, complete, detail, now()],
+            "INSERT INTO copies (set_name, destination, complete, detail, updated, given_up) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (set_name, destination) DO UPDATE SET complete = ?3, detail = ?4, updated = ?5, given_up = ?6",
+            params![set.to_string(), destination, complete, detail, now(), given_up],
         )?;
         Ok(())
     }
@@ -238,24 +270,99 @@ impl Catalog {
     /// # Errors
     /// When the catalogue cannot be written.
     pub fn record_verification(&self, set: SetName, destination: &str, problem: Option<&str>) -> Result<(), CatalogError> {
-        self.record_copy(set, destination, problem.is_none(), problem.unwrap_or("verified"))?;
-        if problem.is_none() {
-            let sql = "UPDATE copies SET verified = ?3 WHERE set_name = ?1 AND destination = ?2";
-            self.connection().execute(sql, params![set.to_string(), destination, now()])?;
-        }
+        let state = if problem.is_none() { CopyState::Complete } else { CopyState::Incomplete };
+        self.record_copy(set, destination, state, problem.unwrap_or("verified"))?;
+        let sql = "UPDATE copies SET problem = ?3, verified = COALESCE(?4, verified) WHERE set_name = ?1 AND destination = ?2";
+        let verified = problem.is_none().then(now);
+        self.connection().execute(sql, params![set.to_string(), destination, problem, verified])?;
         Ok(())
     }
 
-    /// Destinations that have not completed a set.
+    /// Forgets a copy that is gone, and its set with the last of its copies.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn forget_copy(&self, set: SetName, destination: &str) -> Result<(), CatalogError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let set = set.to_string();
+        transaction.execute("DELETE FROM copies WHERE set_name = ?1 AND destination = ?2", params![set, destination])?;
+        for of_the_set in ["artifacts WHERE set_name", "sets WHERE name"] {
+            let sql = format!("DELETE FROM {of_the_set} = ?1 AND NOT EXISTS (SELECT 1 FROM copies WHERE set_name = ?1)");
+            transaction.execute(&sql, [&set])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Names of all sets that were ever begun here.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn begun_sets(&self) -> Result<Vec<String>, CatalogError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT DISTINCT set_name FROM runs WHERE verb = 'run' AND set_name IS NOT NULL")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes that sets were removed from a destination now.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be written.
+    pub fn record_removal(&self, destination: &str) -> Result<(), CatalogError> {
+        self.connection().execute("INSERT OR REPLACE INTO removals (destination, at) VALUES (?1, ?2)", params![destination, now()])?;
+        Ok(())
+    }
+
+    /// When sets were last removed from a destination.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn last_removal(&self, destination: &str) -> Result<Option<jiff::Timestamp>, CatalogError> {
+        let sql = "SELECT at FROM removals WHERE destination = ?1";
+        let found: Option<String> = self.connection().query_row(sql, [destination], |row| row.get(0)).optional()?;
+        Ok(found.and_then(|text| text.parse().ok()))
+    }
+
+    /// How far each destination is with a set, as far as is known.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn copies(&self, set: SetName) -> Result<Vec<(String, CopyState)>, CatalogError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare("SELECT destination, complete, given_up FROM copies WHERE set_name = ?1 ORDER BY destination")?;
+        let rows = statement.query_map([set.to_string()], |row| {
+            let state = match (row.get(1)?, row.get(2)?) {
+                (true, _) => CopyState::Complete,
+                (false, true) => CopyState::GivenUp,
+                (false, false) => CopyState::Incomplete,
+            };
+            Ok((row.get(0)?, state))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Destinations that have not completed a set, and still may.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
     pub fn incomplete(&self, set: SetName) -> Result<Vec<String>, CatalogError> {
         let connection = self.connection();
-        let mut statement =
-            connection.prepare("SELECT destination FROM copies WHERE set_name = ?1 AND complete = 0 ORDER BY destination")?;
+        let mut statement = connection
+            .prepare("SELECT destination FROM copies WHERE set_name = ?1 AND complete = 0 AND given_up = 0 ORDER BY destination")?;
         let rows = statement.query_map([set.to_string()], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether any destination has the whole set.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn is_held(&self, set: SetName) -> Result<bool, CatalogError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM copies WHERE set_name = ?1 AND complete = 1)";
+        Ok(self.connection().query_row(sql, [set.to_string()], |row| row.get(0))?)
     }
 
     /// All sets, newest first.
@@ -263,9 +370,24 @@ impl Catalog {
     /// # Errors
     /// When the catalogue cannot be read.
     pub fn sets(&self) -> Result<Vec<SetRecord>, CatalogError> {
+        self.sets_named(None)
+    }
+
+    /// One set.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn set(&self, set: SetName) -> Result<Option<SetRecord>, CatalogError> {
+        Ok(self.sets_named(Some(set.to_string()))?.pop())
+    }
+
+    /// The set of that name; all without one.
+    fn sets_named(&self, name: Option<String>) -> Result<Vec<SetRecord>, CatalogError> {
         let connection = self.connection();
-        let mut statement = connection.prepare("SELECT name, whole, plain, stored, artifacts, warnings FROM sets ORDER BY name DESC")?;
-        let rows = statement.query_map([], |row| {
+        let sql = "SELECT name, whole, plain, stored, artifacts, warnings, selection, tags FROM sets WHERE name = COALESCE(?1, name) ORDER BY name DESC";
+        let mut statement = connection.prepare(sql)?;
+        let list = |text: String| serde_json::from_str(&text).unwrap_or_default();
+        let rows = statement.query_map([name], |row| {
             Ok(SetRecord {
                 name: row.get(0)?,
                 whole: row.get(1)?,
@@ -273,34 +395,47 @@ impl Catalog {
                 stored: unsigned(row.get(3)?),
                 artifacts: unsigned(row.get(4)?),
                 warnings: unsigned(row.get(5)?),
+                selection: list(row.get(6)?),
+                tags: list(row.get(7)?),
                 copies: Vec::new(),
             })
         })?;
         let mut sets: Vec<SetRecord> = rows.collect::<Result<_, _>>()?;
-        let mut statement =
-            connection.prepare("SELECT destination, complete, detail, verified FROM copies WHERE set_name = ?1 ORDER BY destination")?;
+        let sql = "SELECT destination, complete, given_up, detail, verified, problem FROM copies WHERE set_name = ?1 ORDER BY destination";
+        let mut statement = connection.prepare(sql)?;
         for set in &mut sets {
             let rows = statement.query_map([&set.name], |row| {
-                Ok(CopyRecord { destination: row.get(0)?, complete: row.get(1)?, detail: row.get(2)?, verified: row.get(3)? })
+                Ok(CopyRecord {
+                    destination: row.get(0)?,
+                    complete: row.get(1)?,
+                    given_up: row.get(2)?,
+                    detail: row.get(3)?,
+                    verified: row.get(4)?,
+                    problem: row.get(5)?,
+                })
             })?;
             set.copies = rows.collect::<Result<_, _>>()?;
         }
         Ok(sets)
     }
 
-    /// Artifacts of the newest whole set before `set`: `(kind, source, name, plain bytes)`.
+    /// Artifacts of the newest whole set of everything before `set`: `(kind, source, name, plain bytes)`.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub fn artifacts_before(&self, set: SetName) -> Result<Vec<(String, String, String, u64)>, CatalogError> {
+    pub fn artifacts_before(&self, set: SetName) -> Result<Vec<(ArtifactKind, String, String, u64)>, CatalogError> {
         let connection = self.connection();
-        let sql = "SELECT name FROM sets WHERE name < ?1 AND whole = 1 ORDER BY name DESC LIMIT 1";
+        let sql = "SELECT name FROM sets WHERE name < ?1 AND whole = 1 AND selected = 0 ORDER BY name DESC LIMIT 1";
         let Some(previous): Option<String> = connection.query_row(sql, [set.to_string()], |row| row.get(0)).optional()? else {
             return Ok(Vec::new());
         };
         let mut statement = connection.prepare("SELECT kind, source, name, plain FROM artifacts WHERE set_name = ?1")?;
-        let rows = statement.query_map([previous], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, unsigned(row.get(3)?))))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = statement.query_map([previous], |row| {
+            let kind = ArtifactKind::named(row.get_ref(0)?.as_str()?);
+            Ok((kind, row.get(1)?, row.get(2)?, unsigned(row.get(3)?)))
+        })?;
+        let rows: Vec<(Option<ArtifactKind>, String, String, u64)> = rows.collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().filter_map(|(kind, source, name, plain)| Some((kind?, source, name, plain))).collect())
     }
 
     /// Forgets all sets and copies, before they are read again from a destination.
@@ -341,14 +476,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Open uploads of a set: `(destination, key, token)`.
+    /// Open uploads of a set at a destination: `(key, token)`.
     ///
     /// # Errors
     /// When the catalogue cannot be read.
-    pub fn uploads(&self, set: SetName) -> Result<Vec<(String, String, String)>, CatalogError> {
+    pub fn uploads(&self, set: SetName, destination: &str) -> Result<Vec<(String, String)>, CatalogError> {
         let connection = self.connection();
-        let mut statement = connection.prepare("SELECT destination, key, token FROM uploads WHERE set_name = ?1")?;
-        let rows = statement.query_map([set.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let mut statement = connection.prepare("SELECT key, token FROM uploads WHERE set_name = ?1 AND destination = ?2")?;
+        let rows = statement.query_map(params![set.to_string(), destination], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Backups of databases and directories that open without the program that made them.
 #[derive(Debug, Parser)]
@@ -22,7 +22,15 @@ const EXITS: &str = "Exit codes: 0 done, 1 failed, 2 wrong use or configuration,
 #[derive(Debug, Args)]
 pub struct Global {
     /// Configuration file
-    #[arg(short, long, global = true, env = "COFRE_CONFIG", default_value = "/etc/cofre/cofre.toml", value_name = "FILE")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "COFRE_CONFIG",
+        hide_env_values = true,
+        default_value = "/etc/cofre/cofre.toml",
+        value_name = "FILE"
+    )]
     pub config: PathBuf,
     /// One JSON document on standard output
     #[arg(long, global = true)]
@@ -33,8 +41,8 @@ pub struct Global {
     /// More details; twice for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Language of results: pt-BR or en
-    #[arg(long, global = true, value_name = "LANGUAGE")]
+    /// Language of results
+    #[arg(long, global = true, value_name = "LANGUAGE", value_parser = ["pt-BR", "en"])]
     pub locale: Option<String>,
 }
 
@@ -42,11 +50,15 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Write a first configuration and a passphrase, and print the recovery sheet
+    #[command(after_help = "Examples:\n  cofre init\n  cofre --config ./cofre.toml --locale pt-BR init")]
     Init {
         /// Replace a configuration that is there (never a passphrase)
         #[arg(long)]
         force: bool,
     },
+    /// Obtain a refresh token for Google Drive or Dropbox, on a machine without a browser
+    #[command(after_help = LOGIN_EXAMPLES)]
+    Login(LoginArgs),
     /// Try the configuration, the databases and every destination
     Check,
     /// Print the JSON Schema of the configuration
@@ -57,16 +69,22 @@ pub enum Command {
         /// Only these: `sql`, `config`, a source, a schema or a directory
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
+        /// Tag the set; retention may keep by tags
+        #[arg(long, value_name = "TAG", value_parser = tag)]
+        tag: Vec<String>,
     },
     /// List sets
+    #[command(after_help = "Examples:\n  cofre list\n  cofre list --from cloud\n  cofre list --json | jq -r '.result[].name'")]
     List {
         /// As this destination lists them, rather than the catalogue
         #[arg(long, value_name = "DESTINATION")]
         from: Option<String>,
     },
     /// Show what a set holds
+    #[command(after_help = "Examples:\n  cofre show latest\n  cofre show backup_2026_03_15_02_00_00 --from cloud")]
     Show {
-        /// Name of the set
+        /// Name of a set, or `latest`
+        #[arg(default_value = "latest")]
         set: String,
         /// From this destination
         #[arg(long, value_name = "DESTINATION")]
@@ -89,6 +107,38 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Go on with copies that were interrupted, and remove what dead runs left
     Resume,
+    /// Remove the sets that retention does not keep, and say of each why it stays or goes
+    #[command(after_help = "Examples:\n  cofre prune --dry-run\n  cofre prune --from cloud")]
+    Prune {
+        /// Only at this destination
+        #[arg(long, value_name = "DESTINATION")]
+        from: Option<String>,
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Keep a set, whatever the retention
+    #[command(after_help = "Examples:\n  cofre pin backup_2026_03_15_02_00_00\n  cofre pin backup_2026_03_15_02_00_00 --remove")]
+    Pin {
+        /// Name of a set
+        set: String,
+        /// Take the pin away
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Do what is scheduled, until told to stop; SIGHUP reads the configuration again
+    #[command(after_help = "Examples:\n  cofre daemon\n  cofre daemon --once")]
+    Daemon {
+        /// Do what is due now, and end
+        #[arg(long)]
+        once: bool,
+    },
+    /// When each job begins next
+    Schedule {
+        /// Times of each
+        #[arg(short = 'n', long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
+    },
     /// The last runs, and whether one is active
     Status,
     /// Plug-ins
@@ -98,28 +148,121 @@ pub enum Command {
     #[command(subcommand)]
     Catalog(CatalogCommand),
     /// Print the completions of a shell
+    #[command(after_help = "Examples:\n  cofre completions bash > /etc/bash_completion.d/cofre\n  cofre completions zsh > ~/.zfunc/_cofre")]
     Completions {
         /// Shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write one per command into a directory
+    #[command(after_help = "Examples:\n  cofre man --dir /usr/local/share/man/man1")]
     Man {
         /// Directory
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-    /// Measure the cost of the component boundary: a copy through a plug-in against the same copy in native code
+    /// Measure one copy through a plug-in
     #[command(hide = true)]
-    BenchBoundary {
+    BenchCopy {
         /// File to copy
         file: PathBuf,
-        /// The `local` plug-in
+        /// Component
         #[arg(long)]
         plugin: PathBuf,
-        /// Directory to copy into
+        /// Its settings, as `cofre plugin test` takes them
         #[arg(long)]
-        dir: PathBuf,
+        settings: PathBuf,
+        /// Also copy natively, to this file
+        #[arg(long)]
+        native: Option<PathBuf>,
     },
+}
+
+/// Longest tag, in bytes.
+const TAG_MAX: usize = 64;
+
+/// Tags stand in lists and in file formats: one word without what separates them there.
+fn tag(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if text.is_empty() || text.len() > TAG_MAX || !text.chars().all(is_plain) {
+        return Err(format!("a tag has 1 to {TAG_MAX} letters, digits, `-`, `_`, `.` or `:`"));
+    }
+    Ok(text.to_owned())
+}
+
+const LOGIN_EXAMPLES: &str = "Examples:
+  cofre login dropbox --client-id APPKEY --to /etc/cofre/dropbox.token
+  cofre login gdrive --client-id ID --client-secret-file /etc/cofre/google.secret --to /etc/cofre/gdrive.token
+  cofre login gdrive --flow code --scope drive --client-id ID --client-secret-file FILE --to FILE";
+
+/// Where to log in, as whom, and where the token goes.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Service
+    #[arg(value_enum)]
+    pub service: CloudService,
+    /// Identifier of your OAuth client at Google, or key of your app at Dropbox
+    #[arg(long, value_name = "ID")]
+    pub client_id: String,
+    /// File with the client's secret; Google wants it, Dropbox does not
+    #[arg(long, value_name = "FILE")]
+    pub client_secret_file: Option<PathBuf>,
+    /// Write the token into this file, which only you can read
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    /// Google: type a code on another device, or paste one here
+    #[arg(long, value_enum, default_value = "device", value_name = "FLOW")]
+    pub flow: LoginFlow,
+    /// Google: only what cofre makes, or the whole drive (with `--flow code`)
+    #[arg(long, value_enum, default_value = "drive.file", value_name = "SCOPE")]
+    pub scope: LoginScope,
+    /// Replace the file
+    #[arg(long)]
+    pub force: bool,
+    /// Address of another service with the same interfaces
+    #[arg(long, hide = true)]
+    pub endpoint: Option<String>,
+    /// Certificates of its authority
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A service to log in at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CloudService {
+    /// Google Drive
+    Gdrive,
+    /// Dropbox
+    Dropbox,
+}
+
+impl CloudService {
+    /// As its plug-in is named.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gdrive => "gdrive",
+            Self::Dropbox => "dropbox",
+        }
+    }
+}
+
+/// How a person agrees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoginFlow {
+    /// Type a code on another device
+    Device,
+    /// Open an address on another device and paste what comes of it
+    Code,
+}
+
+/// What the token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoginScope {
+    /// Only folders and files that cofre makes
+    #[value(name = "drive.file")]
+    DriveFile,
+    /// The whole drive
+    #[value(name = "drive")]
+    Drive,
 }
 
 /// What to restore, and where to.
@@ -127,6 +270,8 @@ pub enum Command {
 #[command(after_help = "Examples:
   cofre restore latest --schema empresa1 --into empresa1_copy --database main
   cofre restore latest --schema empresa1 --table pedidos --into check --database main
+  cofre restore latest --schema 'acme_*' --schema empresa1 --database main --force
+  cofre restore latest --database main
   cofre restore 2026-03-15 --path /etc/apache2 --to /root/restored
   cofre restore latest --path /var/www/data/note.pdf --stdout > note.pdf
   cofre restore latest --to /root/everything")]
@@ -137,10 +282,10 @@ pub struct RestoreArgs {
     /// Only from this destination
     #[arg(long, value_name = "DESTINATION")]
     pub from: Option<String>,
-    /// One schema
+    /// One schema, by name or pattern (`acme_*`); may be given again
     #[arg(long, value_name = "NAME", group = "what")]
-    pub schema: Option<String>,
-    /// One table of the schema
+    pub schema: Vec<String>,
+    /// One table of the schema; only into a database
     #[arg(long, value_name = "NAME", requires = "schema")]
     pub table: Option<String>,
     /// What lies at or below a path
@@ -158,7 +303,7 @@ pub struct RestoreArgs {
     /// To standard output
     #[arg(long, group = "target")]
     pub stdout: bool,
-    /// Into this database of the configuration
+    /// Into this database of the configuration; without --schema all its schemas
     #[arg(long, value_name = "SOURCE", group = "target")]
     pub database: Option<String>,
     /// Under this schema name
@@ -175,19 +320,140 @@ pub struct RestoreArgs {
 /// Plug-ins.
 #[derive(Debug, Subcommand)]
 pub enum PluginCommand {
-    /// The plug-ins in the plug-in directory and in the configuration
+    /// Show what plug-ins ask for, put them into the plug-in directory, and approve them
+    #[command(after_help = "Examples:\n  cofre plugin add ./sftp.wasm\n  cofre plugin add /usr/lib/cofre/plugins --yes")]
+    Add {
+        /// Component files, or directories of them
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Consent
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Show what a newer plug-in asks for otherwise, and let it take the place of the approved one
+    #[command(after_help = "Examples:\n  cofre plugin update s3\n  cofre plugin update sftp ./sftp-1.2.wasm")]
+    Update {
+        /// Name, or path of the approved file
+        plugin: String,
+        /// Newer file; without it, what lies in the place of the approved one
+        file: Option<PathBuf>,
+        /// Consent
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Forget the approval of a plug-in, and remove it from the plug-in directory
+    Remove {
+        /// Name, or path of the file
+        plugin: String,
+        /// Also where the configuration uses it
+        #[arg(long)]
+        force: bool,
+    },
+    /// The plug-ins in the plug-in directory, in the configuration, and approved
     List,
+    /// Look after the plug-in of every configured destination: approval, signature, settings, grants
+    #[command(after_help = "Examples:\n  cofre plugin doctor\n  cofre plugin doctor cloud --probe")]
+    Doctor {
+        /// Only this destination
+        #[arg(value_name = "DESTINATION")]
+        instance: Option<String>,
+        /// Also use it: write, read and remove a small object
+        #[arg(long)]
+        probe: bool,
+    },
+    /// Take a destination's plug-in through the conformance suite (docs/conformance.md); it removes what it stores
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(PluginTestArgs),
+    /// Write a project for a plug-in of your own: it builds, tests itself and conforms (docs/writing-plugins.md)
+    #[command(
+        after_help = "Examples:\n  cofre plugin new my-nas --kind destination\n  cofre plugin new matrix --kind notifier --dir plugins/matrix"
+    )]
+    New(PluginNewArgs),
     /// What a plug-in says of itself and asks for
+    #[command(after_help = "Examples:\n  cofre plugin inspect local\n  cofre plugin inspect ./new.wasm")]
     Inspect {
         /// Name, or path of a file
         plugin: String,
     },
 }
 
+/// Consent to an approval, given beforehand.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Consent {
+    /// Approve without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// With --yes: also what another key has signed than before, or none
+    #[arg(long, requires = "yes")]
+    pub new_key: bool,
+}
+
+/// What a plug-in does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Stores objects
+    Destination,
+    /// Delivers messages
+    Notifier,
+}
+
+/// What a plug-in is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Language {
+    /// Rust, with the crate cofre-sdk
+    Rust,
+    /// Python, through componentize-py
+    Python,
+}
+
+/// A project for a plug-in.
+#[derive(Debug, Args)]
+pub struct PluginNewArgs {
+    /// Its name: lower-case letters, digits and `-`
+    pub name: String,
+    /// What it does
+    #[arg(long)]
+    pub kind: Role,
+    /// What it is written in
+    #[arg(long, default_value = "rust")]
+    pub lang: Language,
+    /// Where to [default: a folder of its name]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Folder `sdk` of cofre's sources, where not the released one is to be used
+    #[arg(long, value_name = "DIR")]
+    pub sdk: Option<PathBuf>,
+}
+
+const TEST_EXAMPLES: &str = "Examples:
+  cofre plugin test ./s3.wasm --settings s3.toml
+  cofre plugin test ./s3.wasm --settings s3.toml --only resume --only keys/odd
+  cofre plugin test ./s3.wasm --settings s3.toml --large --json";
+
+/// What of a plug-in to test, and how.
+#[derive(Debug, Args)]
+pub struct PluginTestArgs {
+    /// Component file
+    pub file: PathBuf,
+    /// Its settings: the keys of a `[[destination]]`, and `[[refusal]]` tables
+    #[arg(long, value_name = "FILE")]
+    pub settings: PathBuf,
+    /// Only this case, or this group of cases; may be given several times
+    #[arg(long, value_name = "CASE")]
+    pub only: Vec<String>,
+    /// As much as it takes to be sure: an object of 1 GB, writes of 16 MiB
+    #[arg(long)]
+    pub large: bool,
+    /// Objects to store, at most, to see a second page of a listing [default: 1100, as many as 45 s allow]
+    #[arg(long, value_name = "NUMBER")]
+    pub objects: Option<usize>,
+}
+
 /// The catalogue.
 #[derive(Debug, Subcommand)]
 pub enum CatalogCommand {
     /// Read the sets again from a destination
+    #[command(after_help = "Examples:\n  cofre catalog rebuild --from cloud")]
     Rebuild {
         /// Destination
         #[arg(long, value_name = "DESTINATION")]
@@ -197,12 +463,33 @@ pub enum CatalogCommand {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
     use clap::CommandFactory;
 
     #[test]
     fn the_definition_holds() {
         Cli::command().debug_assert();
+    }
+
+    /// What every command says of itself: a change of any word is seen and meant.
+    #[test]
+    fn the_help_reads_as_it_was_written() {
+        let mut help = String::new();
+        let mut whole = Cli::command().term_width(100);
+        whole.build();
+        describe(&mut whole, &mut help);
+        insta::assert_snapshot!(help);
+    }
+
+    fn describe(command: &mut clap::Command, help: &mut String) {
+        let text = command.render_help();
+        let name = command.get_bin_name().unwrap_or("cofre");
+        let _ = writeln!(help, "━━ {name}\n{text}");
+        for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+            describe(sub, help);
+        }
     }
 
     #[test]

@@ -9,14 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init};
+use super::{Exit, definition, init, plugins, schedule};
 use crate::config::{Config, RawConfig, format_size};
-use crate::job::{self, Context, JobError, RestoreRequest, RestoreTarget, RunReport, SetChoice, VerifyRequest, What};
-use crate::plugin::PluginEngine;
+use crate::job::{
+    self, Context, JobError, Measure, PruneRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest, SetChoice, VerifyRequest, What,
+};
 use crate::ports::{Meter, Warnings};
+use crate::retention::Pruned;
 use crate::set::SetName;
 use crate::text::{
-    Locale, RunFacts, configuration_template, init_done, recovery_sheet, restore_summary, run_failure, run_summary, verify_summary,
+    Locale, RestoredFacts, RunFacts, VerifiedFacts, configuration_template, init_done, init_plugins, prune_summary, recovery_sheet,
+    restore_summary, run_failure, run_summary, verify_summary,
 };
 
 /// Runs a command.
@@ -36,6 +39,7 @@ pub(super) async fn dispatch(cli: Cli, cancel: CancellationToken) -> Exit {
 fn command_name(command: &Command) -> &'static str {
     match command {
         Command::Init { .. } => "init",
+        Command::Login(_) => "login",
         Command::Check => "check",
         Command::Schema => "schema",
         Command::Run { .. } => "run",
@@ -44,19 +48,23 @@ fn command_name(command: &Command) -> &'static str {
         Command::Verify { .. } => "verify",
         Command::Restore(_) => "restore",
         Command::Resume => "resume",
+        Command::Prune { .. } => "prune",
+        Command::Pin { .. } => "pin",
+        Command::Daemon { .. } => "daemon",
+        Command::Schedule { .. } => "schedule",
         Command::Status => "status",
         Command::Plugin(_) => "plugin",
         Command::Catalog(_) => "catalog",
         Command::Completions { .. } => "completions",
         Command::Man { .. } => "man",
-        Command::BenchBoundary { .. } => "bench-boundary",
+        Command::BenchCopy { .. } => "bench-copy",
     }
 }
 
 async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) -> Result<Exit, JobError> {
     let global = &cli.global;
     match cli.command {
-        Command::Init { force } => write_first_files(global, renderer, force),
+        Command::Init { force } => write_first_files(global, renderer, force).await,
         Command::Schema => {
             let schema = schemars::schema_for!(RawConfig);
             // A reader that went away (`cofre schema | head`) is no failure.
@@ -70,23 +78,38 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
             Ok(Exit::Done)
         }
         Command::Man { dir } => manual(dir.as_deref()),
-        Command::BenchBoundary { file, plugin, dir } => super::commands::boundary::measure(&file, &plugin, &dir).await,
-        Command::Plugin(PluginCommand::Inspect { plugin }) if plugin.contains('/') => inspect(renderer, Path::new(&plugin)).await,
+        Command::Login(arguments) => {
+            super::login::run(arguments, (renderer, Locale::choose(global.locale.as_deref(), None)), &cancel).await
+        }
+        Command::BenchCopy { file, plugin, settings, native } => {
+            let measured = job::measure(&Measure { file, plugin, settings, native }, &cancel).await?;
+            renderer.result("bench-copy", &measured, || format!("{measured:?}"));
+            Ok(Exit::Done)
+        }
+        Command::Plugin(PluginCommand::Test(arguments)) => {
+            super::trial::test(arguments, (renderer, Locale::choose(global.locale.as_deref(), None)), &cancel).await
+        }
+        Command::Plugin(PluginCommand::New(arguments)) => {
+            super::scaffold::new(&arguments, (renderer, Locale::choose(global.locale.as_deref(), None)))
+        }
+        Command::Plugin(command) if !matches!(command, PluginCommand::Doctor { .. }) => plugins::run(command, global, renderer).await,
         command => {
             let config = Config::load(&global.config)?;
             let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
             let session = Session { context: Context::open(config, cancel)?, renderer, locale };
-            session.command(command).await
+            session.command(command, &global.config).await
         }
     }
 }
 
-fn write_first_files(global: &Global, renderer: Renderer, force: bool) -> Result<Exit, JobError> {
+async fn write_first_files(global: &Global, renderer: Renderer, force: bool) -> Result<Exit, JobError> {
     let locale = Locale::choose(global.locale.as_deref(), None);
     let (config, passphrase) = init::init(&global.config, |passphrase| configuration_template(passphrase, locale), force)?;
-    let value = serde_json::json!({ "config": config, "passphrase": passphrase });
+    let (directory, approved) = plugins::approve_first(global).await?;
+    let value = serde_json::json!({ "config": config, "passphrase": passphrase, "plugins": approved });
     renderer.result("init", &value, || {
-        format!("{}\n{}", init_done(&config, &passphrase, locale), recovery_sheet(&config, &passphrase, locale))
+        let sheet = recovery_sheet(&config, &passphrase, locale);
+        format!("{}{}\n{sheet}", init_plugins(&directory, approved.as_deref(), locale), init_done(&config, &passphrase, locale))
     });
     Ok(Exit::Done)
 }
@@ -100,26 +123,6 @@ fn manual(directory: Option<&Path>) -> Result<Exit, JobError> {
     Ok(Exit::Done)
 }
 
-async fn inspect(renderer: Renderer, path: &Path) -> Result<Exit, JobError> {
-    let component = PluginEngine::new(None)?.load(path).await?;
-    let description = component.description();
-    let value = serde_json::json!({ "file": path, "sha256": component.sha256(), "description": description });
-    renderer.result("plugin", &value, || {
-        let mut rows = vec![
-            vec!["name".to_owned(), format!("{} {}", description.name, description.version)],
-            vec!["what".to_owned(), description.summary.clone()],
-            vec!["sha256".to_owned(), component.sha256().to_owned()],
-        ];
-        rows.extend(description.network.iter().map(|need| vec!["will talk to".to_owned(), format!("{}  ({})", need.target, need.reason)]));
-        rows.extend(
-            description.secrets.iter().map(|need| vec!["asks for the secret".to_owned(), format!("{}  ({})", need.name, need.summary)]),
-        );
-        rows.push(vec!["needs a directory".to_owned(), description.directory.to_string()]);
-        table(&rows)
-    });
-    Ok(Exit::Done)
-}
-
 struct Session {
     context: Context,
     renderer: Renderer,
@@ -127,27 +130,23 @@ struct Session {
 }
 
 impl Session {
-    async fn command(self, command: Command) -> Result<Exit, JobError> {
+    async fn command(self, command: Command, config_path: &Path) -> Result<Exit, JobError> {
         match command {
             Command::Check => self.check().await,
-            Command::Run { only } => self.run(&only).await,
+            Command::Run { only, tag } => self.run(&RunRequest { only, tags: tag }).await,
             Command::List { from } => self.list(from.as_deref()).await,
             Command::Show { set, from } => self.show(&set, from.as_deref()).await,
             Command::Verify { set, from, deep } => self.verify(&set, from, deep).await,
             Command::Restore(arguments) => self.restore(arguments).await,
             Command::Resume => self.resume().await,
+            Command::Prune { from, dry_run } => self.prune(&PruneRequest { from, dry_run }).await,
+            Command::Pin { set, remove } => self.pin(&set, !remove).await,
+            Command::Daemon { once: true } => schedule::once(self.context, self.renderer).await,
+            Command::Daemon { once: false } => schedule::serve(config_path, self.context, self.renderer).await,
+            Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Status => self.status(),
-            Command::Plugin(PluginCommand::List) => self.plugins().await,
-            Command::Plugin(PluginCommand::Inspect { plugin }) => {
-                let configured = self.context.config.destinations.iter().find(|destination| {
-                    destination.settings.name == plugin
-                        || destination.settings.plugin.file_stem().is_some_and(|stem| stem == plugin.as_str())
-                });
-                let path = configured.map(|destination| destination.settings.plugin.clone());
-                let path = path.ok_or_else(|| {
-                    JobError::Request(format!("no destination uses a plug-in `{plugin}`; give the path of a file instead"))
-                })?;
-                inspect(self.renderer, &path).await
+            Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
+                plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
             }
             Command::Catalog(CatalogCommand::Rebuild { from }) => self.rebuild(&from).await,
             _ => Err(JobError::Request("this command needs no configuration".to_owned())),
@@ -167,11 +166,11 @@ impl Session {
         Ok(if items.iter().all(|item| item.ok) { Exit::Done } else { Exit::Failed })
     }
 
-    async fn run(self, only: &[String]) -> Result<Exit, JobError> {
+    async fn run(self, request: &RunRequest) -> Result<Exit, JobError> {
         let meter = Arc::new(Meter::default());
-        let progress = self.renderer.progress("run", &meter);
+        let progress = self.renderer.progress("run", &meter, self.locale);
         let started = jiff::ZonedDateTime::now();
-        let report = job::run(&self.context, only, meter).await;
+        let report = job::run(&self.context, request, meter).await;
         drop(progress);
         let report = match report {
             Err(error) if Exit::from(&error) == Exit::Failed => {
@@ -215,7 +214,10 @@ impl Session {
     }
 
     async fn show(self, set: &str, from: Option<&str>) -> Result<Exit, JobError> {
-        let set: SetName = set.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?;
+        let set = match set {
+            "latest" => None,
+            name => Some(name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?),
+        };
         let (destination, manifest) = job::show(&self.context, set, from).await?;
         let value = serde_json::json!({ "destination": destination, "manifest": manifest });
         self.renderer.result("show", &value, || {
@@ -223,7 +225,7 @@ impl Session {
                 vec![artifact.key.clone(), artifact.name.clone(), format_size(artifact.plain), format_size(artifact.size)]
             };
             let mut rows: Vec<_> = manifest.artifacts.iter().map(row).collect();
-            rows.extend(manifest.missing.iter().map(|missing| vec!["❌ MISSING".to_owned(), missing.name.clone()]));
+            rows.extend(manifest.missing.iter().map(|missing| vec!["❌ MISSING".to_owned(), missing.described()]));
             format!("{} · {destination} · {}\n{}", manifest.set, manifest.host, table(&rows))
         });
         Ok(if manifest.is_whole() { Exit::Done } else { Exit::Warnings })
@@ -236,21 +238,33 @@ impl Session {
         };
         let request = VerifyRequest { set: named, all: set == "all", from, deep };
         let meter = Arc::new(Meter::default());
-        let progress = self.renderer.progress("verify", &meter);
+        let progress = self.renderer.progress("verify", &meter, self.locale);
         let copies = job::verify(&self.context, &request, meter).await;
         drop(progress);
         let copies = copies?;
         let lines = || {
             copies
                 .iter()
-                .map(|copy| verify_summary(&copy.set, &copy.destination, copy.bytes, &copy.problems, self.locale))
+                .map(|copy| {
+                    verify_summary(
+                        &VerifiedFacts {
+                            set: copy.set.clone(),
+                            destination: copy.destination.clone(),
+                            bytes: copy.bytes,
+                            problems: copy.problems.clone(),
+                            warnings: copy.warnings.clone(),
+                        },
+                        self.locale,
+                    )
+                })
                 .collect::<Vec<_>>()
                 .join("\n")
         };
         self.renderer.result("verify", &copies, lines);
         Ok(match (copies.iter().any(|copy| copy.damaged), copies.iter().all(|copy| copy.problems.is_empty())) {
             (true, _) => Exit::Damage,
-            (false, true) => Exit::Done,
+            (false, true) if copies.iter().all(|copy| copy.warnings.is_empty()) => Exit::Done,
+            (false, true) => Exit::Warnings,
             (false, false) => Exit::Failed,
         })
     }
@@ -259,17 +273,20 @@ impl Session {
         let to_stdout = arguments.stdout;
         let request = restore_request(arguments)?;
         let (warnings, meter) = (Arc::new(Warnings::default()), Arc::new(Meter::default()));
-        let progress = self.renderer.progress("restore", &meter);
+        let progress = self.renderer.progress("restore", &meter, self.locale);
         let restored = job::restore(&self.context, &request, (Arc::clone(&warnings), meter)).await;
         drop(progress);
         let restored = restored?;
         if !to_stdout {
             let lines = || {
-                restored
-                    .iter()
-                    .map(|done| restore_summary(&done.what, &done.place, &done.detail, self.locale))
-                    .collect::<Vec<_>>()
-                    .join("\n")
+                let facts = |done: &job::Restored| RestoredFacts {
+                    what: done.what.clone(),
+                    place: done.place.clone(),
+                    detail: done.detail.clone(),
+                    set: done.set.clone(),
+                    from: done.from.clone(),
+                };
+                restored.iter().map(|done| restore_summary(&facts(done), request.dry_run, self.locale)).collect::<Vec<_>>().join("\n")
             };
             self.renderer.result("restore", &restored, lines);
         }
@@ -277,11 +294,16 @@ impl Session {
     }
 
     async fn resume(self) -> Result<Exit, JobError> {
-        let resumed = job::resume(&self.context).await?;
+        let meter = Arc::new(Meter::default());
+        let progress = self.renderer.progress("resume", &meter, self.locale);
+        let resumed = job::resume(&self.context, &meter).await;
+        drop(progress);
+        let resumed = resumed?;
         self.renderer.result("resume", &resumed, || {
-            let line = |set: &job::Resumed| match set.destinations.as_slice() {
-                [] => format!("{}: {}", set.set, self.locale.pick("removido (a execução morreu)", "removed (its run died)")),
-                some => some
+            let line = |set: &job::Resumed| match (&set.error, set.destinations.as_slice()) {
+                (Some(error), _) => format!("❌ {}: {error}", set.set),
+                (None, []) => format!("{}: {}", set.set, self.locale.pick("removido do spool", "removed from the spool")),
+                (None, some) => some
                     .iter()
                     .map(|copy| format!("{} · {}: {}", set.set, copy.name, copy.error.clone().unwrap_or_else(|| complete(copy.complete))))
                     .collect::<Vec<_>>()
@@ -290,11 +312,37 @@ impl Session {
             if resumed.is_empty() {
                 self.locale.pick("Nada pendente.", "Nothing is pending.").to_owned()
             } else {
-                resumed.iter().map(line).collect::<Vec<_>>().join("\n")
+                let left = resumed.iter().flat_map(|set| set.left.iter().map(|left| format!("{} · {}: {left}", set.set, left.destination)));
+                resumed.iter().map(line).chain(left).collect::<Vec<_>>().join("\n")
             }
         });
-        let all = resumed.iter().flat_map(|set| &set.destinations).all(|copy| copy.complete);
-        Ok(if all { Exit::Done } else { Exit::Failed })
+        let all = resumed.iter().all(|set| set.error.is_none() && set.destinations.iter().all(|copy| copy.complete));
+        Ok(match (all, resumed.iter().all(|set| set.left.is_empty())) {
+            (false, _) => Exit::Failed,
+            (true, true) => Exit::Done,
+            (true, false) => Exit::Warnings,
+        })
+    }
+
+    async fn prune(self, request: &PruneRequest) -> Result<Exit, JobError> {
+        let places = job::prune(&self.context, request).await?;
+        self.renderer.result("prune", &places, || prune_summary(&places, request.dry_run, self.locale));
+        Ok(if places.iter().all(Pruned::is_clean) { Exit::Done } else { Exit::Failed })
+    }
+
+    async fn pin(self, set: &str, wanted: bool) -> Result<Exit, JobError> {
+        let set = set.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?;
+        let places = job::pin(&self.context, set, wanted).await?;
+        self.renderer.result("pin", &places, || {
+            let state = |place: &job::Pinned| match (&place.error, place.has, place.pinned) {
+                (Some(error), ..) => format!("❌ {error}"),
+                (None, false, _) => self.locale.pick("não tem o conjunto", "does not have the set").to_owned(),
+                (None, true, true) => format!("✅ {}", self.locale.pick("fixado", "pinned")),
+                (None, true, false) => format!("✅ {}", self.locale.pick("não está fixado", "not pinned")),
+            };
+            table(&places.iter().map(|place| vec![place.destination.clone(), state(place)]).collect::<Vec<_>>())
+        });
+        Ok(if places.iter().all(|place| place.error.is_none()) { Exit::Done } else { Exit::Failed })
     }
 
     fn status(self) -> Result<Exit, JobError> {
@@ -318,24 +366,6 @@ impl Session {
             }));
             table(&rows)
         });
-        Ok(Exit::Done)
-    }
-
-    async fn plugins(self) -> Result<Exit, JobError> {
-        let mut rows = Vec::new();
-        let mut values = Vec::new();
-        for destination in &self.context.config.destinations {
-            let settings = &destination.settings;
-            let (name, version, sha256) = match self.context.engine.load(&settings.plugin).await {
-                Ok(component) => {
-                    (component.description().name.clone(), component.description().version.clone(), component.sha256().to_owned())
-                }
-                Err(error) => (error.to_string(), String::new(), String::new()),
-            };
-            values.push(serde_json::json!({ "instance": settings.name, "file": settings.plugin, "name": name, "version": version, "sha256": sha256 }));
-            rows.push(vec![settings.name.clone(), name, version, settings.plugin.display().to_string()]);
-        }
-        self.renderer.result("plugin", &values, || table(&rows));
         Ok(Exit::Done)
     }
 
@@ -385,12 +415,12 @@ fn restore_request(arguments: RestoreArgs) -> Result<RestoreRequest, JobError> {
             _ => return Err(JobError::Request(format!("`{text}` is neither a set, nor `latest`, nor a day such as 2026-03-15"))),
         },
     };
-    let what = match (arguments.schema, arguments.path, arguments.glob, arguments.artifact) {
-        (Some(name), ..) => What::Schema { name, table: arguments.table },
-        (_, Some(path), ..) => What::Path(path),
-        (_, _, Some(glob), _) => What::Glob(glob),
-        (_, _, _, Some(key)) => What::Artifact(key),
-        _ => What::All,
+    let what = match (arguments.path, arguments.glob, arguments.artifact) {
+        (Some(path), ..) => What::Path(path),
+        (_, Some(glob), _) => What::Glob(glob),
+        (_, _, Some(key)) => What::Artifact(key),
+        _ if arguments.schema.is_empty() => What::All,
+        _ => What::Schemas { names: arguments.schema, table: arguments.table },
     };
     let target = match (arguments.to, arguments.stdout, arguments.database) {
         (Some(directory), ..) => RestoreTarget::Directory(directory),
@@ -400,76 +430,4 @@ fn restore_request(arguments: RestoreArgs) -> Result<RestoreRequest, JobError> {
         _ => return Err(JobError::Request("say where to restore to: --to DIR, --stdout, or --database SOURCE [--into NAME]".to_owned())),
     };
     Ok(RestoreRequest { set, from: arguments.from, what, target, force: arguments.force, dry_run: arguments.dry_run })
-}
-
-mod boundary {
-    //! The measurement behind `cargo xtask bench`'s row `boundary`.
-
-    use std::path::Path;
-    use std::time::Instant;
-
-    use super::{Exit, JobError, PluginEngine};
-    use crate::plugin::WasmDestination;
-    use crate::ports::{Destination, DestinationSettings, Grants, PluginLimits};
-
-    const WINDOW: u64 = 16 << 20;
-
-    pub(super) async fn measure(file: &Path, plugin: &Path, directory: &Path) -> Result<Exit, JobError> {
-        let failed = |error: std::io::Error| JobError::Request(format!("cannot measure: {error}"));
-        let settings = DestinationSettings {
-            name: "bench".to_owned(),
-            plugin: plugin.to_path_buf(),
-            settings: serde_json::json!({}),
-            secrets: std::collections::BTreeMap::new(),
-            grants: Grants { network: Vec::new(), directory: Some(directory.to_path_buf()) },
-            limits: PluginLimits::default(),
-            ca_file: None,
-        };
-        let destination = WasmDestination::new(PluginEngine::new(None)?.load(plugin).await?, settings)?;
-        let size = std::fs::metadata(file).map_err(failed)?.len();
-        let started = Instant::now();
-        through_plugin(&destination, file, size).await.map_err(|source| JobError::Destination { name: "bench".to_owned(), source })?;
-        let plugin_seconds = started.elapsed().as_secs_f64();
-        let target = directory.join("native");
-        let started = Instant::now();
-        native(file, &target, size).await.map_err(failed)?;
-        let native_seconds = started.elapsed().as_secs_f64();
-        println!("{}", serde_json::json!({ "bytes": size, "plugin_s": plugin_seconds, "native_s": native_seconds }));
-        Ok(Exit::Done)
-    }
-
-    async fn through_plugin(destination: &WasmDestination, file: &Path, size: u64) -> Result<(), crate::ports::DestinationError> {
-        let broken =
-            |error: std::io::Error| crate::ports::DestinationError::fatal(crate::ports::DestinationErrorKind::Other, error.to_string());
-        let mut upload = destination.begin("plugin", Some(size)).await?;
-        let mut offset = upload.offset().await?;
-        while offset < size {
-            let length = WINDOW.min(size - offset);
-            let body = body(file, offset, length).await.map_err(broken)?;
-            offset = upload.write(body, length).await?;
-        }
-        upload.finish().await.map(|_| ())
-    }
-
-    /// The same in native code: the same reads, the same windows, a flush to disk after each.
-    async fn native(file: &Path, target: &Path, size: u64) -> std::io::Result<()> {
-        let mut output = tokio::fs::File::create(target).await?;
-        output.set_max_buf_size(1 << 20);
-        let mut offset = 0;
-        while offset < size {
-            let length = WINDOW.min(size - offset);
-            let mut source = body(file, offset, length).await?;
-            offset += tokio::io::copy_buf(&mut tokio::io::BufReader::with_capacity(1 << 20, &mut source), &mut output).await?;
-            output.sync_all().await?;
-        }
-        Ok(())
-    }
-
-    async fn body(file: &Path, offset: u64, length: u64) -> std::io::Result<crate::ports::BodySource> {
-        use tokio::io::{AsyncReadExt, AsyncSeekExt};
-        let mut source = tokio::fs::File::open(file).await?;
-        source.set_max_buf_size(1 << 20);
-        source.seek(std::io::SeekFrom::Start(offset)).await?;
-        Ok(Box::pin(source.take(length)))
-    }
 }

@@ -3,7 +3,13 @@
 mod args;
 mod commands;
 mod init;
+mod login;
+mod plugins;
+mod progress;
 mod render;
+mod scaffold;
+mod schedule;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -45,7 +51,7 @@ impl From<&JobError> for Exit {
             JobError::Config(_) | JobError::Request(_) => Self::Usage,
             JobError::Spool(crate::spool::SpoolError::Busy { .. }) => Self::Busy,
             JobError::Cancelled => Self::Cancelled,
-            JobError::Fetch(error) if error.is_damage() => Self::Damage,
+            error if error.is_damage() => Self::Damage,
             _ => Self::Failed,
         }
     }

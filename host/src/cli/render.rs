@@ -1,18 +1,16 @@
-//! How answers look: plain lines for people, one JSON document for scripts (`docs/configuration.md`), progress on a terminal.
+//! How answers look: plain lines for people, one JSON document for scripts (`docs/configuration.md`).
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::args::Global;
-use crate::config::format_size;
+use super::progress::Progress;
 use crate::ports::Meter;
+use crate::text::Locale;
 
 /// Sends the log to standard error; without times where journald adds them.
 pub(super) fn start_log(global: &Global) {
@@ -58,9 +56,19 @@ impl Renderer {
         let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
     }
 
+    /// Whether people are spoken to, and so can be asked.
+    pub(super) fn speaks(self) -> bool {
+        !self.json && !self.quiet
+    }
+
+    /// Whether only errors and warnings are to be shown.
+    pub(super) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Text for people, on standard output.
     pub(super) fn say(self, text: &str) {
-        if !self.json && !self.quiet {
+        if self.speaks() {
             let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
         }
     }
@@ -74,43 +82,9 @@ impl Renderer {
         let _ = writeln!(std::io::stderr(), "cofre: {message}");
     }
 
-    /// Shows a meter until the guard is dropped; nothing where nobody looks.
-    pub(super) fn progress(self, label: &str, meter: &Arc<Meter>) -> Progress {
-        let shown = !self.json && !self.quiet && std::io::stderr().is_terminal();
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = shown.then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}") {
-                bar.set_style(style);
-            }
-            bar.set_prefix(label.to_owned());
-            let (meter, stop) = (Arc::clone(meter), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    bar.set_message(format!("{} → {} ({})", format_size(meter.plain()), format_size(meter.cipher()), meter.items()));
-                    bar.tick();
-                    std::thread::park_timeout(Duration::from_millis(200));
-                }
-                bar.finish_and_clear();
-            })
-        });
-        Progress { stop, thread }
-    }
-}
-
-/// Ends the progress line when dropped.
-pub(super) struct Progress {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
+    /// Shows a meter until the guard is dropped; nothing where quiet was asked for.
+    pub(super) fn progress(self, label: &str, meter: &Arc<Meter>, locale: Locale) -> Progress {
+        if self.quiet { Progress::none() } else { Progress::start(label, meter, locale) }
     }
 }
 

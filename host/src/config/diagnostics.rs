@@ -3,6 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
+
+use super::unknown::unknown_keys;
+
 /// One mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -66,14 +70,18 @@ impl<'a> Problems<'a> {
         result.map_err(|message| self.add(place, message)).ok()
     }
 
-    pub(super) fn into_error(self, path: &Path) -> Option<ConfigError> {
+    /// All of them, in the order of the file.
+    pub(super) fn into_error(mut self, path: &Path) -> Option<ConfigError> {
+        self.found.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         (!self.found.is_empty()).then(|| ConfigError { path: path.to_path_buf(), problems: self.found })
     }
 }
 
-/// The line of a key, by reading the text as a person would: the right table header, then the key below it.
+/// The line of a key, by reading the text as a person would: the right table header, then the key below it, or the table of its own
+/// that it has there.
 fn line_of(text: &str, table: &str, index: usize, key: &str) -> Option<usize> {
-    let first = key.split('.').next().unwrap_or(key);
+    let mut parts = key.split(['.', '[']);
+    let (first, second) = (parts.next().unwrap_or(key), parts.next());
     let (mut seen, mut inside, mut header) = (0, table.is_empty(), None);
     for (number, line) in text.lines().enumerate() {
         let line = line.trim_start();
@@ -86,29 +94,33 @@ fn line_of(text: &str, table: &str, index: usize, key: &str) -> Option<usize> {
                     header = Some(number + 1);
                 }
             } else if inside && name == format!("{table}.{first}") {
-                return Some(number + 1);
+                let mut below = text.lines().skip(number + 1).take_while(|line| !line.trim_start().starts_with('['));
+                let of_key = second.and_then(|key| below.position(|line| is_of(line.trim_start(), key)));
+                return Some(number + 1 + of_key.map_or(0, |lines| lines + 1));
             } else if !name.starts_with(&format!("{table}.")) {
                 inside = false;
             }
-        } else if inside && line.strip_prefix(first).is_some_and(|rest| rest.trim_start().starts_with(['=', '.'])) {
+        } else if inside && is_of(line, first) {
             return Some(number + 1);
         }
     }
     header
 }
 
-/// A syntax error of the TOML, or a key that does not exist, with a suggestion.
-pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
+/// Whether a line gives a key its value, or a part of it.
+fn is_of(line: &str, key: &str) -> bool {
+    line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.']))
+}
+
+/// What is wrong with the TOML itself, or all keys that do not exist in an `S`.
+pub(super) fn syntax<S: JsonSchema>(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    let mut message = error.message().trim().replace('\n', " ");
-    if let Some(rest) = message.strip_prefix("unknown field `") {
-        let (unknown, known) = rest.split_once('`').unwrap_or((rest, ""));
-        let close = known.split('`').filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '_') && !word.is_empty());
-        let close = close.map(|word| (strsim::damerau_levenshtein(unknown, word), word)).min().filter(|(distance, _)| *distance <= 3);
-        let suggestion = close.map_or_else(String::new, |(_, word)| format!("; did you mean `{word}`?"));
-        message = format!("the key `{unknown}` does not exist here{suggestion}");
+    let message = error.message().trim().replace('\n', " ");
+    let mut problems = if message.starts_with("unknown field") { unknown_keys::<S>(text) } else { Vec::new() };
+    if problems.is_empty() {
+        problems.push(Problem { line, key: String::new(), message });
     }
-    ConfigError { path: path.to_path_buf(), problems: vec![Problem { line, key: String::new(), message }] }
+    ConfigError { path: path.to_path_buf(), problems }
 }
 
 #[cfg(test)]
@@ -121,7 +133,11 @@ mod tests {
             "locale = 'x'\n[[destination]]\nname = 'a'\n[[destination]]\nname = 'b'\nplugin = 's3'\n[destination.grants]\nnetwork = []\n";
         assert_eq!(line_of(text, "destination", 1, "plugin"), Some(6));
         assert_eq!(line_of(text, "destination", 0, "name"), Some(3));
-        assert_eq!(line_of(text, "destination", 1, "grants.network"), Some(7));
+        assert_eq!(line_of(text, "destination", 1, "grants.network"), Some(8));
         assert_eq!(line_of(text, "", 0, "locale"), Some(1));
+        let text = "[[destination]]\nsettings = { a = 1 }\n[[destination]]\nname = 'b'\n[destination.settings]\nb = 1\nhosts = [1]\n";
+        assert_eq!(line_of(text, "destination", 0, "settings.a"), Some(2));
+        assert_eq!(line_of(text, "destination", 1, "settings.hosts[0]"), Some(7));
+        assert_eq!(line_of(text, "destination", 1, "settings.absent"), Some(5));
     }
 }

@@ -3,14 +3,21 @@
 //! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
 
 mod diagnostics;
+mod jobs;
 mod raw;
 mod resolved;
+mod retention;
+mod rules;
 mod secret;
+mod trial;
 mod units;
+mod unknown;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use raw::RawConfig;
 pub use resolved::{
-    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, StorageSettings,
+    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, PluginConfig,
+    StorageSettings,
 };
+pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_size};

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::jobs::RawJob;
+use super::retention::RawRetention;
+
 /// The configuration of cofre.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawConfig {
     /// Language of what people read: `pt-BR` or `en`. Default: that of the environment.
@@ -35,6 +38,14 @@ pub struct RawConfig {
     /// Destinations.
     #[serde(default)]
     pub destination: Vec<RawDestination>,
+    /// Which sets stay at destinations.
+    #[serde(default)]
+    pub retention: RawRetention,
+    /// Time zone of schedules, for example `America/Sao_Paulo`. Default: that of the machine.
+    pub time_zone: Option<String>,
+    /// What the daemon does, and when. Default: a backup daily at 02:00, a clean-up on Sunday at 04:00, a verification on Wednesday at 03:00.
+    #[serde(default)]
+    pub job: Vec<RawJob>,
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,
@@ -86,7 +97,7 @@ pub struct RawEncryption {
 pub struct RawCompression {
     /// `gzip` (default) or `zstd`.
     pub algorithm: Option<String>,
-    /// gzip 1 to 12 (default 5, the size of `gzip -6`), zstd 1 to 19 (default 2).
+    /// gzip 1 to 12 (default 5, the size of `gzip -6`, and 3 for databases), zstd 1 to 19 (default 2).
     pub level: Option<i32>,
     /// Compressing threads. Default: all cores.
     pub threads: Option<usize>,
@@ -96,8 +107,14 @@ pub struct RawCompression {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPlugins {
-    /// Where `plugin = "local"` is looked for, as `local.wasm`. Default `/usr/lib/cofre/plugins`.
+    /// Where `plugin = "local"` is looked for, as `local.wasm`, and where `cofre plugin add` puts new ones. Default `/usr/lib/cofre/plugins`.
     pub directory: Option<PathBuf>,
+    /// File with the approvals, without which no plug-in is used. Default: `plugins.lock` beside this file.
+    pub lock: Option<PathBuf>,
+    /// Public keys of minisign (`RW…`) whose signatures count.
+    pub trusted_keys: Vec<String>,
+    /// Whether a plug-in needs a signature by one of them. Default false.
+    pub require_signed: bool,
 }
 
 /// One database server.
@@ -132,8 +149,10 @@ pub struct RawMysql {
     pub exclude_rows: Vec<String>,
     /// Connections that read at once. Default: the number of cores, 2 to 8.
     pub connections: Option<usize>,
-    /// How long to wait for the brief global read lock. Default `60s`.
+    /// How long to wait for a lock: the brief global one, or one on a table. Default `60s`.
     pub lock_timeout: Option<String>,
+    /// How long the server may say nothing in the middle of an answer. Default `30m`.
+    pub idle_timeout: Option<String>,
     /// Whether users and grants are backed up. Default true.
     pub grants: Option<bool>,
     /// Share by which a schema may shrink before it is a warning, in percent. Default 50.
@@ -195,16 +214,21 @@ pub struct RawDestination {
     /// Retries.
     #[serde(default)]
     pub retry: RawRetry,
+    /// Which sets stay here; its keys lie over those of `[retention]`.
+    #[serde(default)]
+    pub retention: RawRetention,
 }
 
 /// What a plug-in may reach.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawGrants {
-    /// Network targets, `host:port`, `*.domain:port` or `host:*`.
+    /// Network targets, `host:port`, `host:first-last`, `*.domain:port` or `host:*`.
     pub network: Vec<String>,
     /// The one directory that it sees.
     pub directory: Option<PathBuf>,
+    /// Whether cofre may remove what is stored there. Default false: the destination is append-only.
+    pub delete: bool,
 }
 
 /// What a plug-in may use up in one call.

@@ -14,21 +14,72 @@ use super::raw::RawSecret;
 const COMMAND_TIME: Duration = Duration::from_secs(30);
 const SECRET_MAX: u64 = 64 << 10;
 
-/// Fetches a secret; its first line, without the line feed.
+/// Bytes of a passphrase that `openssl enc -pass file:` reads; it ignores the rest (`APP_PASS_LEN` in its apps.c).
+const PASSPHRASE_MAX: usize = 1_023;
+
+/// Beginnings of secrets that have more than one line: keys in PEM, PuTTY's keys, JSON.
+const BLOCKS: [&str; 3] = ["-----BEGIN ", "PuTTY-User-Key-File-", "{"];
+
+/// Checks that a secret says where it is; it is fetched only by what needs it.
+///
+/// # Errors
+/// In words for the administrator.
+pub(super) fn check(secret: &RawSecret) -> Result<(), String> {
+    let ways = [secret.file.is_some(), secret.env.is_some(), secret.command.is_some(), secret.systemd_credential.is_some()];
+    if ways.iter().filter(|way| **way).count() == 1 {
+        return Ok(());
+    }
+    Err("give exactly one of `file`, `env`, `command`, `systemd_credential`".to_owned())
+}
+
+/// Fetches a secret: its first line, without the line's end; a key or a JSON document is taken whole.
 ///
 /// # Errors
 /// In words for the administrator, with the mend; never with the secret.
 pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
-    let ways = [secret.file.is_some(), secret.env.is_some(), secret.command.is_some(), secret.systemd_credential.is_some()];
-    if ways.iter().filter(|way| **way).count() != 1 {
-        return Err("give exactly one of `file`, `env`, `command`, `systemd_credential`".to_owned());
+    let text = text(secret, COMMAND_TIME)?;
+    let wanted = if BLOCKS.iter().any(|block| text.starts_with(block)) { text.trim_end() } else { first_line(&text) };
+    let wanted = wanted.strip_suffix('\r').unwrap_or(wanted);
+    if wanted.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(Zeroizing::new(wanted.to_owned())) }
+}
+
+/// Fetches a passphrase, which must be for `openssl` what it is for us.
+///
+/// # Errors
+/// As [`fetch`], and where `openssl` would read something else.
+pub(super) fn fetch_passphrase(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
+    let text = text(secret, COMMAND_TIME)?;
+    let line = first_line(&text);
+    if line.is_empty() {
+        return Err("the passphrase is empty".to_owned());
     }
-    let text = if let Some(path) = &secret.file {
-        from_file(path)?
+    if line.ends_with('\r') {
+        let message = "the passphrase ends with a carriage return, a Windows line end, which openssl would take for a part of it; \
+                       write the file with Unix line ends";
+        return Err(message.to_owned());
+    }
+    if line.len() > PASSPHRASE_MAX || line.contains('\0') {
+        return Err(format!(
+            "openssl cannot read this passphrase: it has more than {PASSPHRASE_MAX} bytes, or a zero byte; choose another"
+        ));
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}
+
+/// The first line, without its line feed.
+fn first_line(text: &str) -> &str {
+    text.split('\n').next().unwrap_or_default()
+}
+
+/// All that the secret's place holds.
+fn text(secret: &RawSecret, patience: Duration) -> Result<Zeroizing<String>, String> {
+    check(secret)?;
+    if let Some(path) = &secret.file {
+        from_file(path)
     } else if let Some(name) = &secret.env {
-        std::env::var(name).map(Zeroizing::new).map_err(|_| format!("the environment variable `{name}` is not set, or is not UTF-8"))?
+        std::env::var(name).map(Zeroizing::new).map_err(|_| format!("the environment variable `{name}` is not set, or is not UTF-8"))
     } else if let Some(command) = &secret.command {
-        from_command(command)?
+        from_command(command, patience)
     } else {
         let directory =
             std::env::var_os("CREDENTIALS_DIRECTORY").ok_or("systemd gave no credentials: is LoadCredential= set in the unit?")?;
@@ -36,10 +87,8 @@ pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
         if name.contains('/') {
             return Err("the name of a systemd credential has no slash".to_owned());
         }
-        read(&Path::new(&directory).join(name))?
-    };
-    let line = Zeroizing::new(text.lines().next().unwrap_or_default().to_owned());
-    if line.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(line) }
+        read(&Path::new(&directory).join(name))
+    }
 }
 
 fn from_file(path: &Path) -> Result<Zeroizing<String>, String> {
@@ -71,7 +120,7 @@ fn first_bytes(file: std::fs::File) -> std::io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn from_command(command: &[String]) -> Result<Zeroizing<String>, String> {
+fn from_command(command: &[String], patience: Duration) -> Result<Zeroizing<String>, String> {
     let (program, arguments) = command.split_first().ok_or("the command is empty")?;
     let failed = |what: String| format!("the command `{program}` {what}");
     let mut child = Command::new(program)
@@ -86,14 +135,14 @@ fn from_command(command: &[String]) -> Result<Zeroizing<String>, String> {
         let mut text = Zeroizing::new(String::new());
         output.take(SECRET_MAX).read_to_string(&mut text).map(|_| text)
     });
-    let deadline = Instant::now() + COMMAND_TIME;
+    let deadline = Instant::now() + patience;
     let status = loop {
         match child.try_wait().map_err(|error| failed(error.to_string()))? {
             Some(status) => break status,
             None if Instant::now() > deadline => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(failed(format!("took longer than {} s", COMMAND_TIME.as_secs())));
+                return Err(failed(format!("took longer than {} s", patience.as_secs_f32())));
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -136,5 +185,37 @@ mod tests {
         assert_eq!(fetch(&command(&["printf", "%s", "$HOME;x"])).expect("read").as_str(), "$HOME;x");
         assert!(fetch(&command(&["false"])).expect_err("fails").contains("failed"));
         assert!(fetch(&RawSecret::default()).is_err());
+    }
+
+    #[test]
+    fn a_command_that_never_ends_is_ended() {
+        let words = ["sleep", "3600"].map(str::to_owned).to_vec();
+        let error = text(&RawSecret { command: Some(words), ..RawSecret::default() }, Duration::from_millis(100)).expect_err("too long");
+        assert_eq!(error, "the command `sleep` took longer than 0.1 s");
+        let words = ["sh", "-c", "setsid sleep 3 & echo x"].map(str::to_owned).to_vec();
+        let error = text(&RawSecret { command: Some(words), ..RawSecret::default() }, Duration::from_millis(500)).expect_err("open");
+        assert!(error.contains("keeps its output open"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_a_secret_as_a_whole_and_anything_else_ends_with_its_line() {
+        let printed =
+            |text: &str| RawSecret { command: Some(vec!["printf".to_owned(), "%s".to_owned(), text.to_owned()]), ..RawSecret::default() };
+        for whole in ["-----BEGIN OPENSSH PRIVATE KEY-----\nYQ==\n-----END OPENSSH PRIVATE KEY-----", "{\n\"private_key\": \"x\"\n}"] {
+            assert_eq!(fetch(&printed(&format!("{whole}\n\n"))).expect("read").as_str(), whole);
+        }
+        assert_eq!(fetch(&printed("senha\n# of the account")).expect("read").as_str(), "senha");
+    }
+
+    #[test]
+    fn a_passphrase_that_openssl_would_read_otherwise_is_refused() {
+        let printed = |text: &str| RawSecret { command: Some(vec!["printf".to_owned(), text.to_owned()]), ..RawSecret::default() };
+        assert_eq!(fetch_passphrase(&printed(r" frase com acentuação \n")).expect("read").as_str(), " frase com acentuação ");
+        assert_eq!(fetch(&printed(r"segredo\r\n")).expect("read").as_str(), "segredo");
+        let error = fetch_passphrase(&printed(r"segredo\r\n")).expect_err("refused");
+        assert!(error.contains("Unix line ends") && !error.contains("segredo"), "{error}");
+        assert!(fetch_passphrase(&printed(&"x".repeat(1_024))).expect_err("refused").contains("1023 bytes"));
+        assert!(fetch_passphrase(&printed(r"a\0b\n")).is_err());
+        assert!(fetch_passphrase(&printed(r"\nsegredo\n")).expect_err("refused").contains("empty"));
     }
 }

@@ -94,19 +94,35 @@ pub async fn copy_file(context: &CopyContext<'_>, mut job: CopyJob) -> Result<Ob
 
 /// Whether the destination holds what is expected under `key`. Tries again where that may help.
 pub(super) async fn is_there(context: &CopyContext<'_>, key: &str, expected: &Expected) -> Result<bool, CopyError> {
-    let mut failures = 0;
+    let mut patience = Patience::default();
     loop {
-        let error = match small(context, key, context.destination.stat(key)).await {
+        match small(context, key, context.destination.stat(key)).await {
             Ok(object) => return Ok(matches(&object, expected).is_ok()),
             Err(CopyError::Destination { source, .. }) if source.kind == DestinationErrorKind::NotFound => return Ok(false),
-            Err(CopyError::Destination { source, .. }) => source,
-            Err(other) => return Err(other),
-        };
-        failures += 1;
-        if !error.retryable || failures >= context.policy.attempts {
-            return Err(CopyError::Destination { key: key.to_owned(), source: error });
+            Err(error) => patience.spend(context, error).await?,
         }
-        pause(context, context.policy.pause(failures, &error)).await?;
+    }
+}
+
+/// Failures in a row of one call, which is tried again as often as the destination's retries allow.
+#[derive(Default)]
+pub(super) struct Patience {
+    failures: u32,
+}
+
+impl Patience {
+    /// Waits until the call may be tried again.
+    ///
+    /// # Errors
+    /// With `error`, where trying again will not help or was tried often enough.
+    pub(super) async fn spend(&mut self, context: &CopyContext<'_>, error: CopyError) -> Result<(), CopyError> {
+        self.failures += 1;
+        match error {
+            CopyError::Destination { source, .. } if source.retryable && self.failures < context.policy.attempts => {
+                pause(context, context.policy.pause(self.failures, &source)).await
+            }
+            error => Err(error),
+        }
     }
 }
 
@@ -213,6 +229,7 @@ async fn already_there(context: &CopyContext<'_>, job: &mut CopyJob) -> Result<O
 async fn open(context: &CopyContext<'_>, job: &CopyJob, progress: &mut Progress) -> Result<Box<dyn Upload>, CopyError> {
     let Some(session) = &progress.session else {
         let size = job.expected.borrow().as_ref().map(|expected| expected.size);
+        fits(context, job, size.unwrap_or(0))?;
         let upload = small(context, &job.key, context.destination.begin(&job.key, size)).await?;
         progress.own = true;
         return Ok(upload);
@@ -280,7 +297,12 @@ async fn send(
         fits(context, job, offset + length)?;
         let sent = progress.session.as_ref().map_or(0, |session| session.sent).max(offset + length);
         remember(context, job, progress, (upload, sent)).await?;
-        let reached = write(context, job, (upload, offset, length)).await?;
+        let written = write(context, job, (upload, offset, length)).await;
+        if written.is_err() && !context.cancel.is_cancelled() {
+            // What failed may have opened the service's own session on the way: without its token nobody could ever close it.
+            let _ = remember(context, job, progress, (upload, sent)).await;
+        }
+        let reached = written?;
         if reached != offset + length {
             return Err(lie(job, format!("it was given {length} bytes at offset {offset} and says that it is at {reached}")));
         }
@@ -298,7 +320,10 @@ async fn send(
 fn fits(context: &CopyContext<'_>, job: &CopyJob, size: u64) -> Result<(), CopyError> {
     match context.limits.max_object_size {
         Some(max) if size > max => {
-            let message = format!("the destination takes no object of more than {max} bytes");
+            let message = format!(
+                "the destination takes no object of more than {max} bytes, and this one has {size} or more; raise its part size, where its \
+                 plug-in has one, or use a destination without that limit"
+            );
             let source = DestinationError::fatal(DestinationErrorKind::Unsupported, message);
             Err(CopyError::Destination { key: job.key.clone(), source })
         }
@@ -359,23 +384,46 @@ async fn read_back(context: &CopyContext<'_>, key: &str, (object, expected): (&O
     if object.checksum.as_deref().is_some_and(|checksum| checksum.starts_with("sha256:") || checksum.starts_with("md5:")) {
         return Ok(());
     }
-    let digester: Arc<Mutex<Digester>> = Arc::default();
-    let shown = Arc::clone(&digester);
-    let sink = body_sink(move |bytes| {
-        shown.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
-        Ok(())
-    });
-    step(context, key, (context.destination.read(key, 0, Some(expected.size), sink), context.policy.call)).await?;
-    let found = std::mem::take(&mut *digester.lock().unwrap_or_else(PoisonError::into_inner)).finish();
+    let (mut digester, mut offset) = (Digester::default(), 0);
+    while offset < expected.size {
+        let length = READ_BACK.min(expected.size - offset);
+        digester = read_piece(context, key, (offset, length), &digester).await?;
+        offset += length;
+    }
+    let found = digester.finish();
     if found.size == expected.size && hex::encode(found.sha256) == expected.sha256 {
         return Ok(());
     }
     Err(remove_wrong(context, key, "what it stored over an interruption is not what was sent".to_owned()).await)
 }
 
-/// What is wrong must not stay where it could be taken for a backup; where deleting is refused, the missing seal says so.
-async fn remove_wrong(context: &CopyContext<'_>, key: &str, what: String) -> CopyError {
-    let _ = small(context, key, context.destination.delete(key)).await;
+/// Bytes of an object that are read back in one call: large enough to cost few calls, small enough for a slow line and its deadline.
+const READ_BACK: u64 = 64 << 20;
+
+/// Digests one piece of an object on top of what came before it. A piece that fails for a passing reason is read again, and not the whole.
+async fn read_piece(context: &CopyContext<'_>, key: &str, (offset, length): (u64, u64), before: &Digester) -> Result<Digester, CopyError> {
+    let mut patience = Patience::default();
+    loop {
+        let digester = Arc::new(Mutex::new(before.clone()));
+        let shown = Arc::clone(&digester);
+        let sink = body_sink(move |bytes| {
+            shown.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+            Ok(())
+        });
+        match step(context, key, (context.destination.read(key, offset, Some(length), sink), context.policy.call)).await {
+            Ok(_) => return Ok(digester.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+            Err(error) => patience.spend(context, error).await?,
+        }
+    }
+}
+
+/// What is wrong must not stay where it could be taken for a backup; where it has to, the missing seal says so.
+async fn remove_wrong(context: &CopyContext<'_>, key: &str, mut what: String) -> CopyError {
+    if context.destination.may_delete() {
+        let _ = small(context, key, context.destination.delete(key)).await;
+    } else {
+        what.push_str("; the wrong object stays, as deletion is not granted here");
+    }
     CopyError::Destination { key: key.to_owned(), source: DestinationError::transient(DestinationErrorKind::Integrity, what) }
 }
 

@@ -1,8 +1,10 @@
 //! Copies from the spool to destinations: each destination at its own speed, retries and resumption decided here only (D4, D8).
 
+mod clean_up;
 mod file;
 mod session;
 mod set;
+mod small;
 #[cfg(test)]
 mod tests;
 
@@ -10,8 +12,10 @@ use std::time::Duration;
 
 use crate::ports::DestinationError;
 
+pub use clean_up::{CleanedUp, NotRetired, clean_up, retire};
 pub use file::{CopyContext, CopyJob, Expected, copy_file};
-pub use set::{DestinationOutcome, Lane, SetCopies, clean_up};
+pub use set::{DestinationOutcome, Lane, SetCopies};
+pub use small::{put_small, remove_small};
 
 /// When a failed step is tried again.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +45,13 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Longest a call may take that moves no body.
+    pub fn small_call(&self) -> Duration {
+        self.call.min(file::SMALL_CALL)
+    }
+
     /// The pause before attempt `failures + 1`.
-    fn pause(&self, failures: u32, error: &DestinationError) -> Duration {
+    pub fn pause(&self, failures: u32, error: &DestinationError) -> Duration {
         if let Some(asked) = error.retry_after {
             return asked.min(self.longest_pause * 4);
         }

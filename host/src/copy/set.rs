@@ -6,16 +6,14 @@
 //! destination itself (access, space, a broken plug-in) it tries nothing more.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::file::{CopyContext, CopyJob, Expected, SMALL_CALL, copy_file, is_there, small};
-use super::session::Session;
+use super::file::{CopyContext, CopyJob, Expected, Patience, SMALL_CALL, copy_file, is_there, small};
 use super::{CopyError, RetryPolicy, UploadJournal};
 use crate::ports::{Destination, DestinationError, DestinationErrorKind, Limits, Meter};
 use crate::set::{SEAL, set_key};
@@ -50,6 +48,15 @@ pub struct DestinationOutcome {
     pub seconds: f64,
     /// What went wrong.
     pub error: Option<String>,
+    /// Whether the copy can never be completed: one of its files is neither there nor in the spool any more.
+    pub lost: bool,
+}
+
+impl DestinationOutcome {
+    /// Of a destination that took nothing.
+    pub fn failed(name: &str, error: String) -> Self {
+        Self { name: name.to_owned(), complete: false, bytes: 0, seconds: 0.0, error: Some(error), lost: false }
+    }
 }
 
 enum Command {
@@ -97,6 +104,7 @@ impl SetCopies {
                     ledger: Arc::clone(&ledger),
                     cancel: cancel.clone(),
                     failure: None,
+                    lost: false,
                     here: HashSet::new(),
                 };
                 Running { name, commands: sender, work: tokio::spawn(work.run(commands)) }
@@ -155,10 +163,9 @@ impl SetCopies {
         // All of them at once: a lane must not wait for its end until another has found its own.
         let lanes: Vec<_> = self.lanes.into_iter().map(|Running { name, commands: _, work }| (name, work)).collect();
         for (name, work) in lanes {
-            outcomes.push(work.await.unwrap_or_else(|panic| {
-                let error = Some(format!("the copies ended unexpectedly: {panic}"));
-                DestinationOutcome { name, complete: false, bytes: 0, seconds: 0.0, error }
-            }));
+            let ended = work.await;
+            outcomes
+                .push(ended.unwrap_or_else(|panic| DestinationOutcome::failed(&name, format!("the copies ended unexpectedly: {panic}"))));
         }
         outcomes
     }
@@ -212,6 +219,8 @@ struct LaneWork {
     ledger: Arc<Ledger>,
     cancel: CancellationToken,
     failure: Option<CopyError>,
+    /// Whether a file is neither here nor in the spool.
+    lost: bool,
     /// Keys that this destination has confirmed.
     here: HashSet<String>,
 }
@@ -229,6 +238,7 @@ impl LaneWork {
             bytes: self.lane.meter.cipher(),
             seconds: started.elapsed().as_secs_f64(),
             error: self.failure.map(|error| error.to_string()),
+            lost: self.lost,
         }
     }
 
@@ -347,6 +357,9 @@ impl LaneWork {
             self.require(limits, key, expected).await;
         }
         for (key, expected, job) in closing.files.iter() {
+            if key.ends_with(SEAL) {
+                self.look_around(limits, closing).await;
+            }
             match job {
                 Some(job) if self.failure.is_none() => match one(&self.lane, limits, &self.cancel, job.clone()).await {
                     (key, Ok(())) => _ = self.here.insert(key),
@@ -359,6 +372,21 @@ impl LaneWork {
         self.failure.is_none() && sealed
     }
 
+    /// Looks at the whole folder before the seal: what is not ours there, or has another size by now, was written by somebody else, and
+    /// what they wrote over cannot be trusted. A file that is not listed proves nothing: listings may lag, and each was confirmed.
+    async fn look_around(&mut self, limits: Limits, closing: &Closing) {
+        if self.failure.is_some() {
+            return;
+        }
+        let artifacts = closing.artifacts.iter().map(|(key, expected)| (key.as_str(), expected.size));
+        let files = closing.files.iter().map(|(key, expected, _)| (key.as_str(), expected.size));
+        let expected: HashMap<&str, u64> = artifacts.chain(files).collect();
+        let prefix = format!("{}/", self.ledger.spool.name());
+        if let Err(error) = only_ours(&context(&self.lane, limits, &self.cancel), &prefix, &expected).await {
+            self.fail(error);
+        }
+    }
+
     /// Makes sure of one file: confirmed by this lane, or found at the destination.
     async fn require(&mut self, limits: Limits, key: &str, expected: &Expected) {
         if self.failure.is_some() || self.here.contains(key) {
@@ -367,6 +395,7 @@ impl LaneWork {
         match is_there(&context(&self.lane, limits, &self.cancel), key, expected).await {
             Ok(true) => _ = self.here.insert(key.to_owned()),
             Ok(false) => {
+                self.lost = true;
                 let message = "it is neither at the destination nor in the spool any more; make a new backup";
                 let source = DestinationError::fatal(DestinationErrorKind::NotFound, message);
                 self.fail(CopyError::Destination { key: key.to_owned(), source });
@@ -376,12 +405,39 @@ impl LaneWork {
     }
 }
 
+/// Refuses a folder that holds anything but `expected`, keys with their sizes.
+async fn only_ours(context: &CopyContext<'_>, prefix: &str, expected: &HashMap<&str, u64>) -> Result<(), CopyError> {
+    let (mut cursor, mut patience) = (None::<String>, Patience::default());
+    loop {
+        let page = match small(context, prefix, context.destination.list(prefix, cursor.as_deref())).await {
+            Ok(page) => page,
+            Err(error) => {
+                patience.spend(context, error).await?;
+                continue;
+            }
+        };
+        if let Some(object) = page.objects.iter().find(|object| expected.get(object.key.as_str()) != Some(&object.size)) {
+            let message = format!(
+                "there is something that this run did not write: {} bytes under `{}`; does another server keep its backups in the same \
+                 place? Give each server a directory, bucket or prefix of its own",
+                object.size, object.key
+            );
+            let source = DestinationError::fatal(DestinationErrorKind::Integrity, message);
+            return Err(CopyError::Destination { key: prefix.to_owned(), source });
+        }
+        cursor = page.cursor;
+        if cursor.is_none() {
+            return Ok(());
+        }
+    }
+}
+
 async fn one(lane: &Lane, limits: Limits, cancel: &CancellationToken, job: CopyJob) -> (String, Result<(), CopyError>) {
     let key = job.key.clone();
     (key, copy_file(&context(lane, limits, cancel), job).await.map(|_| ()))
 }
 
-fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) -> CopyContext<'a> {
+pub(super) fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) -> CopyContext<'a> {
     CopyContext {
         destination: lane.destination.as_ref(),
         limits,
@@ -390,91 +446,4 @@ fn context<'a>(lane: &'a Lane, limits: Limits, cancel: &'a CancellationToken) ->
         meter: &lane.meter,
         cancel,
     }
-}
-
-/// How long removing what a dead run left at one destination may take.
-const CLEANUP: Duration = Duration::from_secs(300);
-
-/// Lists a set again after removing from it, in case that moved what the cursor pointed at.
-const CLEANUP_ROUNDS: u32 = 3;
-
-/// Removes what a dead run left at a destination: open sessions and stored objects; returns how many objects. `prefix` is the
-/// set's, with its `/`; `sessions` are `(key, what the journal kept)`.
-///
-/// # Errors
-/// When something could not be removed, or the set turns out to be complete there: then nothing is touched.
-pub async fn clean_up(lane: &Lane, prefix: &str, sessions: &[(String, String)]) -> Result<u64, DestinationError> {
-    let cancel = CancellationToken::new();
-    let limits = Limits { part_size: None, max_object_size: None, parallel_uploads: 1 };
-    let context = context(lane, limits, &cancel);
-    let work = async {
-        spare_the_complete(&context, prefix).await?;
-        for (key, kept) in sessions {
-            abort(&context, key, kept).await?;
-        }
-        remove_all(&context, prefix).await
-    };
-    tokio::time::timeout(CLEANUP, work)
-        .await
-        .unwrap_or_else(|_| Err(DestinationError::transient(DestinationErrorKind::Timeout, "removing what a dead run left took too long")))
-}
-
-/// One call of a clean-up, with its deadline.
-async fn call<T>(
-    context: &CopyContext<'_>,
-    key: &str,
-    call: impl Future<Output = Result<T, DestinationError>>,
-) -> Result<T, DestinationError> {
-    small(context, key, call).await.map_err(|error| match error {
-        CopyError::Destination { source, .. } => source,
-        other => DestinationError::fatal(DestinationErrorKind::Other, other.to_string()),
-    })
-}
-
-async fn spare_the_complete(context: &CopyContext<'_>, prefix: &str) -> Result<(), DestinationError> {
-    let seal = format!("{prefix}{SEAL}");
-    match call(context, &seal, context.destination.stat(&seal)).await {
-        Ok(_) => Err(DestinationError::fatal(
-            DestinationErrorKind::AlreadyExists,
-            format!("`{prefix}` is sealed and stays: it is a complete set"),
-        )),
-        Err(error) if error.retryable => Err(error),
-        Err(_) => Ok(()),
-    }
-}
-
-async fn abort(context: &CopyContext<'_>, key: &str, kept: &str) -> Result<(), DestinationError> {
-    if let Some(session) = Session::from_journal(kept) {
-        match call(context, key, context.destination.resume(key, &session.token)).await {
-            Ok(upload) => call(context, key, upload.abort()).await?,
-            Err(error) if error.retryable || error.kind == DestinationErrorKind::AccessDenied => return Err(error),
-            // The service has forgotten it already.
-            Err(_) => {}
-        }
-    }
-    context.journal.forget(key);
-    Ok(())
-}
-
-async fn remove_all(context: &CopyContext<'_>, prefix: &str) -> Result<u64, DestinationError> {
-    let mut removed = 0;
-    for _ in 0..CLEANUP_ROUNDS {
-        let (mut found, mut cursor) = (0, None::<String>);
-        loop {
-            let page = call(context, prefix, context.destination.list(prefix, cursor.as_deref())).await?;
-            for object in page.objects.iter().filter(|object| object.key.starts_with(prefix)) {
-                call(context, &object.key, context.destination.delete(&object.key)).await?;
-                found += 1;
-            }
-            cursor = page.cursor;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        removed += found;
-        if found == 0 {
-            return Ok(removed);
-        }
-    }
-    Err(DestinationError::transient(DestinationErrorKind::Other, format!("`{prefix}` still holds objects after they were removed")))
 }

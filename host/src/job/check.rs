@@ -6,7 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::context::{Context, JobError};
 use crate::config::format_size;
 use crate::ports::Warnings;
-use crate::source::mysql::Snapshot;
+use crate::source::files::skipped_mounts;
+use crate::source::mysql::{Lack, Snapshot};
+
+/// Privileges that are missing, of which an item tells the first.
+const LACKS_TOLD: usize = 8;
 
 /// One thing that was tried.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +21,19 @@ pub struct CheckItem {
     pub detail: String,
     /// Whether it works.
     pub ok: bool,
+}
+
+/// What the account may not see of what is to be backed up, with the statements that mend it.
+fn lacks(snapshot: &Snapshot, grants: bool) -> Vec<String> {
+    let of_schema = |schema| snapshot.lacks(schema).into_iter().map(|lack| format!("schema `{schema}`: {lack}")).collect::<Vec<_>>();
+    let mut all: Vec<String> = snapshot.schemas().iter().map(String::as_str).flat_map(of_schema).collect();
+    all.extend(snapshot.lacks_accounts().filter(|_| grants).as_ref().map(Lack::to_string));
+    let more = all.len().saturating_sub(LACKS_TOLD);
+    all.truncate(LACKS_TOLD);
+    if more > 0 {
+        all.push(format!("and {more} more"));
+    }
+    all
 }
 
 /// Tries passphrase, sources and destinations.
@@ -32,15 +49,23 @@ pub async fn check(context: &Context) -> Result<Vec<CheckItem>, JobError> {
     item("passphrase".to_owned(), context.config.passphrase().map(|_| "can be read".to_owned()).map_err(|error| error.to_string()));
     for source in &context.config.mysql {
         let warnings = Warnings::default();
-        let opened = Snapshot::open(&source.settings, &warnings, CancellationToken::new()).await;
+        let settings = match context.config.mysql_settings(source) {
+            Ok(settings) => settings,
+            Err(error) => {
+                item(format!("mysql {}", source.settings.name), Err(error.to_string()));
+                continue;
+            }
+        };
+        let opened = Snapshot::open(&settings, &warnings, CancellationToken::new()).await;
         let result = match opened {
             Ok(snapshot) => {
                 let mut detail = format!("{}, {} schemas", snapshot.server().version, snapshot.schemas().len());
                 for warning in warnings.snapshot().0 {
                     detail = format!("{detail}; {}", warning.message);
                 }
+                let lacks = lacks(&snapshot, source.grants);
                 snapshot.close().await;
-                Ok(detail)
+                if lacks.is_empty() { Ok(detail) } else { Err(format!("{detail}; {}", lacks.join("; "))) }
             }
             Err(error) => Err(error.to_string()),
         };
@@ -48,7 +73,17 @@ pub async fn check(context: &Context) -> Result<Vec<CheckItem>, JobError> {
     }
     for directory in &context.config.directories {
         let path = &directory.settings.path;
-        let result = std::fs::metadata(path).map(|_| "can be read".to_owned()).map_err(|error| format!("cannot be read: {error}"));
+        let result = std::fs::read_dir(path)
+            .map(drop)
+            .or_else(|error| if path.is_file() { std::fs::File::open(path).map(drop) } else { Err(error) });
+        let skipped: Vec<_> =
+            skipped_mounts(&directory.settings).iter().map(|(path, kind)| format!("{} ({kind})", path.display())).collect();
+        let detail = if skipped.is_empty() {
+            "can be read".to_owned()
+        } else {
+            format!("can be read; NOT IN THE BACKUP, on other file systems: {}", skipped.join(", "))
+        };
+        let result = result.map(|()| detail).map_err(|error| format!("cannot be read: {error}"));
         item(format!("directory {}", path.display()), result);
     }
     for config in &context.config.destinations {

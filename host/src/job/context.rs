@@ -1,5 +1,6 @@
 //! What every use case starts from: the configuration, opened.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,7 @@ use crate::copy::{Lane, UploadJournal};
 use crate::hooks::HookError;
 use crate::pipeline::PipelineError;
 use crate::pipeline::tar::TarError;
-use crate::plugin::{PluginEngine, PluginError, WasmDestination};
+use crate::plugin::{PluginComponent, PluginEngine, PluginError, WasmDestination};
 use crate::ports::{Destination, DestinationError, Meter};
 use crate::set::{PassportError, SealError, SetName};
 use crate::source::files::ExtractError;
@@ -78,9 +79,32 @@ pub enum JobError {
     /// What was restored is not what was backed up.
     #[error("the restored data is not what the backup says: {0}")]
     Differs(String),
+    /// Some artifacts could not be restored; the others were.
+    #[error("{failed} of {all} artifacts could NOT be restored; the other {} are. {}", all - failed, problems.join("; "))]
+    Partly {
+        /// How many could not.
+        failed: usize,
+        /// How many were asked for.
+        all: usize,
+        /// The first reasons, with the artifacts' keys.
+        problems: Vec<String>,
+        /// Whether a copy is damaged, rather than out of reach.
+        damaged: bool,
+    },
     /// Somebody cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl JobError {
+    /// Whether this means that a copy is bad.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_damage(),
+            Self::Partly { damaged, .. } => *damaged,
+            _ => false,
+        }
+    }
 }
 
 /// The configuration, opened.
@@ -110,13 +134,27 @@ impl Context {
         Ok(Self { config, catalog, spool, engine, cancel })
     }
 
+    /// Loads a plug-in that the administrator approved.
+    ///
+    /// # Errors
+    /// When it is not approved, or cannot be used.
+    pub async fn plugin(&self, file: &Path) -> Result<Arc<PluginComponent>, PluginError> {
+        self.engine.load_approved(file, &self.config.plugins).await
+    }
+
     /// Opens one destination.
     ///
     /// # Errors
     /// When its plug-in or its settings are of no use.
     pub async fn destination(&self, config: &DestinationConfig) -> Result<Arc<dyn Destination>, JobError> {
-        let component = self.engine.load(&config.settings.plugin).await?;
-        Ok(Arc::new(WasmDestination::new(component, config.settings.clone())?))
+        let component = self.plugin(&config.settings.plugin).await?;
+        match WasmDestination::new(component, self.config.destination_settings(config)?) {
+            Ok(destination) => Ok(Arc::new(destination)),
+            Err(PluginError::Settings { faults, .. }) => {
+                Err(self.config.unfit(config, faults.into_iter().map(|fault| (fault.key, fault.message))).into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Configured destinations: the one called `name`, or all.

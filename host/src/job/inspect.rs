@@ -1,16 +1,20 @@
 //! Looks at what there is: sets at a destination, one set in detail, and the catalogue read again from the sets themselves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::context::{Context, JobError};
-use super::fetch::open_set;
-use crate::ports::Destination;
-use crate::set::{Manifest, SEAL, SetName};
+use super::fetch::Reader;
+use crate::catalog::CopyState;
+use crate::ports::{Destination, DestinationError, DestinationErrorKind};
+use crate::set::{Manifest, PINNED, SEAL, SetName};
 
 /// Pages of one listing; beyond it the destination is taken for faulty.
 const PAGES_MAX: usize = 100_000;
+/// Longest that one page may take to come.
+const PAGE: Duration = Duration::from_secs(120);
 
 /// One set as a destination lists it.
 #[derive(Debug, Clone, Serialize)]
@@ -19,6 +23,8 @@ pub struct ListedSet {
     pub name: SetName,
     /// Whether its seal is there; the seal itself is not checked.
     pub complete: bool,
+    /// Whether a person said that it stays.
+    pub pinned: bool,
     /// Files.
     pub files: u64,
     /// Bytes.
@@ -34,14 +40,17 @@ pub async fn list_at(destination: &dyn Destination) -> Result<Vec<ListedSet>, Jo
     let mut sets: BTreeMap<SetName, ListedSet> = BTreeMap::new();
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
-        let page = destination.list("backup_", cursor.as_deref()).await.map_err(failed)?;
+        let page = tokio::time::timeout(PAGE, destination.list("backup_", cursor.as_deref())).await;
+        let late = || DestinationError::transient(DestinationErrorKind::Timeout, format!("no list of objects within {} s", PAGE.as_secs()));
+        let page = page.unwrap_or_else(|_| Err(late())).map_err(failed)?;
         for object in page.objects {
             let Some((set, file)) = object.key.split_once('/') else { continue };
             let Ok(name) = set.parse::<SetName>() else { continue };
-            let listed = sets.entry(name).or_insert(ListedSet { name, complete: false, files: 0, bytes: 0 });
+            let listed = sets.entry(name).or_insert(ListedSet { name, complete: false, pinned: false, files: 0, bytes: 0 });
             listed.files += 1;
             listed.bytes += object.size;
             listed.complete |= file == SEAL;
+            listed.pinned |= file == PINNED;
         }
         cursor = page.cursor;
         if cursor.is_none() {
@@ -60,16 +69,34 @@ pub async fn sets_at(context: &Context, name: &str) -> Result<Vec<ListedSet>, Jo
     list_at(context.destination(config).await?.as_ref()).await
 }
 
-/// The sealed manifest of a set, from the first destination that has it whole.
+/// The newest complete set at any of the chosen destinations.
+async fn newest(context: &Context, from: Option<&str>) -> Result<SetName, JobError> {
+    let (mut newest, mut last) = (None, None);
+    for config in context.chosen(from)? {
+        match sets_at(context, &config.settings.name).await {
+            Ok(sets) => newest = newest.max(sets.iter().find(|set| set.complete).map(|set| set.name)),
+            Err(error) => last = Some(error),
+        }
+    }
+    newest.ok_or_else(|| {
+        last.unwrap_or_else(|| JobError::Failed("there is no complete set at any destination; make one with: cofre run".to_owned()))
+    })
+}
+
+/// The sealed manifest of a set (the newest where none is named), from the first destination that has it whole.
 ///
 /// # Errors
 /// When none has it.
-pub async fn show(context: &Context, set: SetName, from: Option<&str>) -> Result<(String, Manifest), JobError> {
+pub async fn show(context: &Context, set: Option<SetName>, from: Option<&str>) -> Result<(String, Manifest), JobError> {
     let passphrase = context.config.passphrase()?;
+    let set = match set {
+        Some(set) => set,
+        None => newest(context, from).await?,
+    };
     let mut last = None;
     for config in context.chosen(from)? {
         let opened = match context.destination(config).await {
-            Ok(destination) => open_set(destination.as_ref(), set, &passphrase).await.map_err(JobError::from),
+            Ok(destination) => Reader::new(context, config, destination.as_ref()).open_set(set, &passphrase).await.map_err(JobError::from),
             Err(error) => Err(error),
         };
         match opened {
@@ -88,14 +115,15 @@ pub async fn rebuild(context: &Context, from: &str) -> Result<(usize, Vec<String
     let passphrase = context.config.passphrase()?;
     let config = context.chosen(Some(from))?[0];
     let destination = context.destination(config).await?;
+    let reader = Reader::new(context, config, destination.as_ref());
     let sets = list_at(destination.as_ref()).await?;
     context.catalog.forget_sets()?;
     let (mut read, mut passed) = (0, Vec::new());
     for set in sets {
-        match open_set(destination.as_ref(), set.name, &passphrase).await {
+        match reader.open_set(set.name, &passphrase).await {
             Ok(sealed) => {
                 context.catalog.record_set(sealed.manifest())?;
-                context.catalog.record_copy(set.name, from, true, "complete")?;
+                context.catalog.record_copy(set.name, from, CopyState::Complete, "complete")?;
                 read += 1;
             }
             Err(error) => passed.push(error.to_string()),

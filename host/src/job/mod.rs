@@ -2,21 +2,33 @@
 
 mod check;
 mod context;
+mod doctor;
 mod fetch;
 mod inspect;
+mod measure;
 mod own;
+mod pin;
+mod plugins;
 mod produce;
+mod prune;
 mod restore;
 mod resume;
 mod run;
+mod trial;
 mod verify;
 
 pub use check::{CheckItem, check};
 pub use context::{Context, JobError};
-pub use fetch::{FetchError, open_set};
+pub use doctor::{Diagnosis, Finding, doctor};
+pub use fetch::FetchError;
 pub use inspect::{ListedSet, list_at, rebuild, sets_at, show};
+pub use measure::{Measure, Measured, measure};
+pub use pin::{Pinned, pin};
+pub use plugins::{ListedPlugin, PluginRoom, Proposal};
 pub use produce::ProduceError;
+pub use prune::{PruneRequest, prune};
 pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
-pub use resume::{Resumed, resume};
-pub use run::{RunReport, run};
-pub use verify::{VerifiedCopy, VerifyRequest, verify};
+pub use resume::{LeftBehind, Resumed, resume};
+pub use run::{RunReport, RunRequest, run};
+pub use trial::{Trial, TrialOutcome, trial};
+pub use verify::{VerifiedCopy, VerifyRequest, told as told_of_copies, verify};

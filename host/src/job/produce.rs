@@ -11,7 +11,7 @@ use crate::copy::{Expected, SetCopies};
 use crate::pipeline::tar::TarWriter;
 use crate::pipeline::{CipherKey, Compression, Encoder, EncoderSettings, Kdf, Passphrase, PipelineError, Totals};
 use crate::ports::Meter;
-use crate::set::{SealError, SealKey};
+use crate::set::{ArtifactKind, SealError, SealKey};
 use crate::spool::{SpoolError, SpoolSet, SpoolWriter};
 
 /// The tar that a source writes into.
@@ -48,8 +48,10 @@ pub(super) struct Workshop {
     pub spool: Arc<SpoolSet>,
     /// Who follows it.
     pub copies: Arc<SetCopies>,
-    /// How it is compressed.
+    /// How files are compressed.
     pub compression: Compression,
+    /// How dumps are compressed.
+    pub dump_compression: Compression,
     /// Compressing threads.
     pub threads: usize,
     /// Progress of the run.
@@ -59,18 +61,22 @@ pub(super) struct Workshop {
 }
 
 impl Workshop {
-    /// Makes the artifact `key`; `fill` writes its entries. Blocks: call it off the async threads.
+    /// Makes the artifact `key` of a kind; `fill` writes its entries. Blocks: call it off the async threads.
     ///
     /// # Errors
     /// When anything on the way fails; the artifact is aborted then.
     pub(super) fn make<T>(
         &self,
-        key: &str,
+        (key, kind): (&str, ArtifactKind),
         fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>,
     ) -> Result<(T, Totals), ProduceError> {
         let writer = self.spool.create(key)?;
         self.copies.artifact_started(key);
-        let made = self.write(key, writer, fill);
+        let compression = match kind {
+            ArtifactKind::Schema | ArtifactKind::Grants => self.dump_compression,
+            ArtifactKind::Directory | ArtifactKind::Own => self.compression,
+        };
+        let made = self.write(key, (writer, compression), fill);
         match &made {
             Ok((_, totals)) => self.copies.artifact_finished(key, expected(totals)),
             Err(_) => self.copies.artifact_aborted(key),
@@ -81,10 +87,10 @@ impl Workshop {
     fn write<T>(
         &self,
         key: &str,
-        writer: SpoolWriter,
+        (writer, compression): (SpoolWriter, Compression),
         fill: impl FnOnce(&mut ArtifactTar) -> Result<T, ProduceError>,
     ) -> Result<(T, Totals), ProduceError> {
-        let settings = EncoderSettings { compression: self.compression, threads: self.threads, meter: Some(Arc::clone(&self.meter)) };
+        let settings = EncoderSettings { compression, threads: self.threads, meter: Some(self.meter.artifact(key)) };
         let tar_error = |source| ProduceError::Tar { key: key.to_owned(), source };
         let keys = Arc::clone(&self.keys);
         let encoder = Encoder::start(settings, move || keys.next(), writer).map_err(tar_error)?;

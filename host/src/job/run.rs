@@ -1,8 +1,9 @@
 //! One backup: sources into artifacts, artifacts into a sealed set, the set to every destination.
 //!
-//! All databases are held at their snapshots first; then directories are read, so that a file that the database knows of
-//! was there at its snapshot or later (trap 6: a file deleted in between is named by its warning); then the schemas.
-//! What fails alone, one schema or one directory, makes the set partial: it is kept, and never called good.
+//! All databases are held at their snapshots first; right after, directories are read, and then the schemas. So a file that a database
+//! names is in the set unless it was deleted after the snapshot (trap 6): one that goes between the listing of its directory and its turn is
+//! named by a warning; for what went before that, the set says when the snapshots were taken and when each directory was read.
+//! What fails alone, one schema, one directory or one file, makes the set partial: it is kept, and never called good.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,27 +11,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, JobError};
 use super::own;
 use super::produce::{ArtifactTar, KeyRing, ProduceError, Workshop};
-use super::resume::tidy;
+use super::resume::{Removal, clean_up_at, tidy};
+use crate::catalog::{Catalog, CopyState};
 use crate::config::{HookMoment, MysqlConfig};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
 use crate::pipeline::{Kdf, Passphrase, PipelineError, Totals};
-use crate::ports::{Meter, Warning, Warnings};
+use crate::ports::{Meter, SpareBuffers, Warning, Warnings};
 use crate::set::{
-    ArtifactKind, ArtifactRecord, BACKUP_LOG, CompressionRecord, DirectoryEntry, EncryptionRecord, FileRecord, MANIFEST, MD5SUMS, Manifest,
-    MissingRecord, Passport, RESTORE_NOTES, SEAL, SHA256SUMS, SchemaEntry, SealedManifest, ServerEntry, SetName, directory_key, grants_key,
-    md5_sums, own_key, restore_notes, schema_key, schema_stems, sha256_sums,
+    ALL_SCHEMAS, ArtifactKeys, ArtifactKind, ArtifactRecord, BACKUP_LOG, CompressionRecord, Contents, DirectoryEntry, EncryptionRecord,
+    FileRecord, MANIFEST, MD5SUMS, Manifest, MissingRecord, Passport, Period, RESTORE_NOTES, SEAL, SHA256SUMS, SchemaEntry, SealedManifest,
+    ServerEntry, SetName, md5_sums, own_key, restore_notes, sha256_sums, stem_of,
 };
-use crate::source::files::{FilesError, archive, artifact_stems};
+use crate::source::files::{FilesError, archive};
 use crate::source::mysql::{DumpContext, MysqlError, Snapshot};
-use crate::spool::SpoolSet;
+use crate::spool::{LeftOver, Relief, Spool, SpoolError, SpoolSet};
 
 /// Files of a dump between its readers and the archive.
 const ENTRIES_AHEAD: usize = 2;
+/// Files of a directory that could not be read, of which the report names the first.
+const UNREADABLE_TOLD: usize = 50;
+
+/// What to back up.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// Only these: `sql`, `config`, a source, a schema or a directory; everything where it is empty.
+    pub only: Vec<String>,
+    /// Tags of the set.
+    pub tags: Vec<String>,
+}
 
 /// What came of a run.
 #[derive(Debug, Clone, Serialize)]
@@ -70,25 +84,26 @@ impl RunReport {
 ///
 /// # Errors
 /// When no set could be made. A set that is partial, or that a destination lacks, is in the report.
-pub async fn run(context: &Context, only: &[String], meter: Arc<Meter>) -> Result<RunReport, JobError> {
+pub async fn run(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> Result<RunReport, JobError> {
     // A configuration without sources is right on a machine that only restores.
     if context.config.mysql.is_empty() && context.config.directories.is_empty() {
         return Err(JobError::Request("there is nothing to back up: add a [[mysql]] or a [[directory]] to the configuration".to_owned()));
     }
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
-    tidy(context, &passphrase).await?;
+    let warnings = Arc::new(Warnings::default());
     let set = fresh_name(context)?;
     let number = context.catalog.begin_run("run", Some(set))?;
-    let warnings = Arc::new(Warnings::default());
     let hook = HookContext { set: set.to_string(), ..HookContext::default() };
     let result = match hooks(context, HookMoment::BeforeRun, &hook, &warnings).await {
-        Ok(()) => Run::new(context, set, passphrase, only, (Arc::clone(&warnings), meter)).go().await,
+        Ok(()) => Run::new(context, set, passphrase.clone(), request, (Arc::clone(&warnings), Arc::clone(&meter))).go().await,
         Err(error) => Err(error),
     };
+    // What earlier runs left comes after the new set: a slow line must not hold up the next snapshot.
+    earlier_sets(context, set, (&passphrase, &meter), &warnings).await;
     let outcome = match &result {
-        Ok(report) if !report.is_good() => "failed",
-        Ok(report) if report.warnings_total > 0 => "warnings",
+        Ok((report, _)) if !report.is_good() => "failed",
+        Ok(_) if warnings.snapshot().1 > 0 => "warnings",
         Ok(_) => "done",
         Err(_) => "failed",
     };
@@ -96,14 +111,43 @@ pub async fn run(context: &Context, only: &[String], meter: Arc<Meter>) -> Resul
     let after = hooks(context, HookMoment::AfterRun, &hook, &warnings).await;
     let detail = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
     context.catalog.finish_run(number, outcome, &detail)?;
-    let mut report = result?;
+    let (mut report, failed_hook) = result?;
     after?;
+    if let Some(error) = failed_hook {
+        return Err(error);
+    }
     (report.warnings, report.warnings_total) = warnings.snapshot();
     Ok(report)
 }
 
-async fn hooks(context: &Context, moment: HookMoment, hook: &HookContext, warnings: &Warnings) -> Result<(), JobError> {
-    for warning in run_hooks(&context.config.hooks, moment, hook, &context.cancel).await? {
+/// Goes on with what earlier runs left. Whatever is wrong with one of those sets is a warning: the new one does not depend on it.
+async fn earlier_sets(context: &Context, new: SetName, (passphrase, meter): (&Passphrase, &Meter), warnings: &Warnings) {
+    if context.cancel.is_cancelled() {
+        return;
+    }
+    let earlier = match tidy(context, passphrase, meter, Some(new)).await {
+        Ok(earlier) => earlier,
+        Err(error) => return warnings.push("spool", format!("what earlier runs left could not be looked at: {error}")),
+    };
+    for set in earlier {
+        if let Some(error) = &set.error {
+            warnings.push(&set.set, format!("this earlier set could not be copied on: {error}"));
+        }
+        for copy in set.destinations.iter().filter(|copy| !copy.complete) {
+            let why = copy.error.as_deref().unwrap_or("it is not complete");
+            warnings.push(&copy.name, format!("the earlier set {} is still not there: {why}", set.set));
+        }
+        for left in &set.left {
+            warnings.push(&left.destination, format!("{}: {left}", set.set));
+        }
+    }
+}
+
+/// Runs the hooks of a moment. What is to happen afterwards happens after a cancelled run too, within the hook's own time.
+pub(super) async fn hooks(context: &Context, moment: HookMoment, hook: &HookContext, warnings: &Warnings) -> Result<(), JobError> {
+    let afterwards = matches!(moment, HookMoment::AfterRun | HookMoment::AfterSource | HookMoment::AfterCopy);
+    let cancel = if afterwards { CancellationToken::new() } else { context.cancel.clone() };
+    for warning in run_hooks(&context.config.hooks, moment, hook, &cancel).await? {
         warnings.push(moment.name(), warning);
     }
     Ok(())
@@ -122,6 +166,8 @@ fn fresh_name(context: &Context) -> Result<SetName, JobError> {
 struct Source<'a> {
     config: &'a MysqlConfig,
     snapshot: Arc<Snapshot>,
+    /// The moment of the snapshot lies in between.
+    taken: Period,
 }
 
 /// One artifact to be made.
@@ -148,7 +194,7 @@ impl Plan<'_> {
     }
 
     fn missing(&self) -> MissingRecord {
-        MissingRecord { kind: self.kind, name: self.name.clone(), source: self.source() }
+        MissingRecord { kind: self.kind, name: self.name.clone(), source: self.source(), parts: None }
     }
 }
 
@@ -156,7 +202,7 @@ struct Run<'a> {
     context: &'a Context,
     set: SetName,
     passphrase: Passphrase,
-    only: &'a [String],
+    request: &'a RunRequest,
     warnings: Arc<Warnings>,
     meter: Arc<Meter>,
     started: jiff::Timestamp,
@@ -164,6 +210,12 @@ struct Run<'a> {
     artifacts: Vec<ArtifactRecord>,
     missing: Vec<MissingRecord>,
     passport: Passport,
+    /// Objects of schemas that could not be read, by their names.
+    unreadable: Vec<String>,
+    /// Sources whose hooks before them ran, and not yet those after them.
+    begun: Vec<String>,
+    /// The first hook afterwards whose failure is to be one of the run: nothing is stopped by it, since everything is done by then.
+    failed_hook: Option<JobError>,
 }
 
 impl<'a> Run<'a> {
@@ -171,14 +223,14 @@ impl<'a> Run<'a> {
         context: &'a Context,
         set: SetName,
         passphrase: Passphrase,
-        only: &'a [String],
+        request: &'a RunRequest,
         (warnings, meter): (Arc<Warnings>, Arc<Meter>),
     ) -> Self {
         Self {
             context,
             set,
             passphrase,
-            only,
+            request,
             warnings,
             meter,
             started: jiff::Timestamp::now(),
@@ -186,6 +238,9 @@ impl<'a> Run<'a> {
             artifacts: Vec::new(),
             missing: Vec::new(),
             passport: Passport::new(set, env!("CARGO_PKG_VERSION")),
+            unreadable: Vec::new(),
+            begun: Vec::new(),
+            failed_hook: None,
         }
     }
 
@@ -195,12 +250,24 @@ impl<'a> Run<'a> {
         let _ = writeln!(log, "{} {line}", jiff::ZonedDateTime::now().strftime("%Y-%m-%d %H:%M:%S"));
     }
 
-    async fn go(mut self) -> Result<RunReport, JobError> {
+    /// Makes the set; returns the first hook afterwards that failed, too.
+    async fn go(mut self) -> Result<(RunReport, Option<JobError>), JobError> {
         self.note(&format!("cofre {}: {}", env!("CARGO_PKG_VERSION"), self.set));
+        let made = self.copied().await;
+        for source in std::mem::take(&mut self.begun) {
+            let failed = made.is_err() || self.missing.iter().any(|missing| missing.source.as_ref() == Some(&source));
+            self.after_source(source, if failed { "failed" } else { "done" }).await;
+        }
+        let (spool, sealed, outcomes) = made?;
+        self.report(&spool, &sealed, outcomes).await
+    }
+
+    async fn copied(&mut self) -> Result<(Arc<SpoolSet>, SealedManifest, Vec<DestinationOutcome>), JobError> {
         let (lanes, mut outcomes) = self.lanes().await?;
         let sources = self.snapshots().await?;
         let plans = self.plans(&sources)?;
-        let spool = Arc::new(self.context.spool.create_set(self.set)?);
+        self.expect(&plans)?;
+        let spool = Arc::new(self.room()?);
         let copies = Arc::new(SetCopies::start((*spool).clone(), lanes, outcomes.len(), false, &self.context.cancel));
         let config = &self.context.config;
         let keys = Arc::new(KeyRing::start(self.passphrase.clone(), config.kdf, plans.len() + 1, config.iterations));
@@ -208,6 +275,7 @@ impl<'a> Run<'a> {
             spool: Arc::clone(&spool),
             copies,
             compression: self.context.config.compression,
+            dump_compression: self.context.config.dump_compression,
             threads: self.context.config.threads,
             meter: Arc::clone(&self.meter),
             keys,
@@ -230,7 +298,41 @@ impl<'a> Run<'a> {
             }
         };
         outcomes.extend(copies.close(artifacts_of(closing.sealed.manifest()), &closing.files).await);
-        self.report(&spool, &closing.sealed, outcomes).await
+        Ok((spool, closing.sealed, outcomes))
+    }
+
+    /// Begins the set in the spool. Where that is full, sets make room that are held somewhere and wait for a destination that does not
+    /// answer: a backup of today is worth more than the second copy of an old one.
+    fn room(&self) -> Result<SpoolSet, JobError> {
+        let (spool, catalog, warnings, new) =
+            (self.context.spool.clone(), Arc::clone(&self.context.catalog), Arc::clone(&self.warnings), self.set);
+        let relief: Relief = Arc::new(move || relieve(&spool, &catalog, &warnings, new));
+        loop {
+            match self.context.spool.create_set(self.set) {
+                Err(SpoolError::Full { .. }) if relief() => {}
+                made => {
+                    let made = made?;
+                    made.relieved_by(relief);
+                    return Ok(made);
+                }
+            }
+        }
+    }
+
+    /// Runs the hooks after a source.
+    async fn after_source(&mut self, subject: String, outcome: &str) {
+        let hook = HookContext { set: self.set.to_string(), subject, outcome: outcome.to_owned() };
+        if let Err(error) = hooks(self.context, HookMoment::AfterSource, &hook, &self.warnings).await {
+            self.warnings.push(HookMoment::AfterSource.name(), error.to_string());
+            self.failed_hook.get_or_insert(error);
+        }
+    }
+
+    /// Runs the hooks before a source.
+    async fn before_source(&mut self, subject: &str) -> Result<(), JobError> {
+        let hook = HookContext { set: self.set.to_string(), subject: subject.to_owned(), ..HookContext::default() };
+        self.begun.push(subject.to_owned());
+        hooks(self.context, HookMoment::BeforeSource, &hook, &self.warnings).await
     }
 
     /// Opens the destinations; one that cannot be opened is a failed copy, all of them are a failed run.
@@ -244,16 +346,14 @@ impl<'a> Run<'a> {
                 Err(error) => Err(error),
             };
             match opened {
-                Ok(destination) => lanes.push(self.context.lane(self.set, config, destination)),
+                Ok(destination) => {
+                    let lane = self.context.lane(self.set, config, destination);
+                    self.meter.destination(name, &lane.meter);
+                    lanes.push(lane);
+                }
                 Err(error) => {
                     self.note(&format!("destination {name}: FAILED: {error}"));
-                    failed.push(DestinationOutcome {
-                        name: name.clone(),
-                        complete: false,
-                        bytes: 0,
-                        seconds: 0.0,
-                        error: Some(error.to_string()),
-                    });
+                    failed.push(DestinationOutcome::failed(name, error.to_string()));
                     last = Some(error);
                 }
             }
@@ -265,7 +365,7 @@ impl<'a> Run<'a> {
     }
 
     fn wants(&self, name: &str, kind: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| only == name || only == kind)
+        self.request.only.is_empty() || self.request.only.iter().any(|only| only == name || only == kind)
     }
 
     async fn snapshots(&mut self) -> Result<Vec<Source<'a>>, JobError> {
@@ -275,21 +375,42 @@ impl<'a> Run<'a> {
             context.config.mysql.iter().filter(|config| self.wants(&config.settings.name, "sql") || self.wants_a_schema()).collect();
         for config in wanted {
             let name = &config.settings.name;
-            let hook = HookContext { set: self.set.to_string(), subject: name.clone(), ..HookContext::default() };
-            hooks(self.context, HookMoment::BeforeSource, &hook, &self.warnings).await?;
-            let snapshot = Snapshot::open(&config.settings, &self.warnings, self.context.cancel.clone()).await?;
-            self.note(&format!("source {name}: {} schemas at one snapshot", snapshot.schemas().len()));
-            let entry = ServerEntry { source: name.clone(), server: snapshot.server().clone(), position: snapshot.position().clone() };
-            self.passport.servers.push(entry);
-            sources.push(Source { config, snapshot: Arc::new(snapshot) });
+            match self.snapshot(config).await {
+                Ok(source) => sources.push(source),
+                Err(_) if self.context.cancel.is_cancelled() => return Err(JobError::Cancelled),
+                // One server that does not answer takes the others and the directories with it in no set.
+                Err(error) => {
+                    self.note(&format!("source {name}: FAILED: none of its schemas is in the set"));
+                    self.warnings.push(name, format!("NOT IN THE BACKUP: {error}"));
+                    self.missing.push(MissingRecord {
+                        kind: ArtifactKind::Schema,
+                        name: ALL_SCHEMAS.to_owned(),
+                        source: Some(name.clone()),
+                        parts: None,
+                    });
+                }
+            }
         }
         Ok(sources)
+    }
+
+    async fn snapshot(&mut self, config: &'a MysqlConfig) -> Result<Source<'a>, JobError> {
+        let name = &config.settings.name;
+        self.before_source(name).await?;
+        let settings = self.context.config.mysql_settings(config)?;
+        let from = jiff::Timestamp::now();
+        let snapshot = Snapshot::open(&settings, &self.warnings, self.context.cancel.clone()).await?;
+        let taken = Period { from, to: jiff::Timestamp::now() };
+        self.note(&format!("source {name}: {} schemas at one snapshot", snapshot.schemas().len()));
+        let (server, position) = (snapshot.server().clone(), snapshot.position().clone());
+        self.passport.servers.push(ServerEntry { source: name.clone(), server, position, taken: Some(taken) });
+        Ok(Source { config, snapshot: Arc::new(snapshot), taken })
     }
 
     /// Whether `--only` names something that can only be a schema, of whichever source.
     fn wants_a_schema(&self) -> bool {
         let is_source = |name: &String| self.context.config.mysql.iter().any(|config| config.settings.name == *name);
-        self.only.iter().any(|only| only != "config" && only != "sql" && !only.starts_with('/') && !is_source(only))
+        self.request.only.iter().any(|only| only != "config" && only != "sql" && !only.starts_with('/') && !is_source(only))
     }
 
     fn plans<'s>(&self, sources: &'s [Source<'a>]) -> Result<Vec<Plan<'s>>, JobError>
@@ -300,82 +421,109 @@ impl<'a> Run<'a> {
         let mut plans = Vec::new();
         let directories = &self.context.config.directories;
         let paths: Vec<_> = directories.iter().map(|directory| directory.settings.path.as_path()).collect();
-        for (directory, stem) in directories.iter().zip(artifact_stems(&paths)) {
-            let name = directory.settings.path.display().to_string();
-            if self.wants(&name, "config") {
-                plans.push(Plan {
-                    key: directory_key(&stem, extension),
-                    kind: ArtifactKind::Directory,
-                    name,
-                    tenant: None,
-                    task: Task::Directory(&directory.settings),
-                });
-            }
-        }
+        let servers: Vec<_> = sources.iter().map(|source| source.config.settings.name.as_str()).collect();
         let schemas: Vec<(&str, &str)> = sources
             .iter()
             .flat_map(|source| source.snapshot.schemas().iter().map(|schema| (source.config.settings.name.as_str(), schema.as_str())))
             .collect();
-        let mut stems = schema_stems(&schemas).into_iter();
-        for source in sources {
+        let keys = ArtifactKeys::of(Contents { directories: &paths, servers: &servers, schemas: &schemas }, extension);
+        for (directory, key) in directories.iter().zip(keys.directories) {
+            let name = directory.settings.path.display().to_string();
+            if self.wants(&name, "config") {
+                plans.push(Plan { key, kind: ArtifactKind::Directory, name, tenant: None, task: Task::Directory(&directory.settings) });
+            }
+        }
+        let mut schema_keys = keys.schemas.into_iter();
+        for (source, grants) in sources.iter().zip(keys.grants) {
             let name = &source.config.settings.name;
-            for (schema, stem) in source.snapshot.schemas().iter().zip(stems.by_ref()) {
+            for (schema, key) in source.snapshot.schemas().iter().zip(schema_keys.by_ref()) {
                 if self.wants(schema, "sql") || self.wants(name, "sql") {
                     let tenant = tenant(source.config, schema);
-                    plans.push(Plan {
-                        key: schema_key(&stem, extension),
-                        kind: ArtifactKind::Schema,
-                        name: schema.clone(),
-                        tenant,
-                        task: Task::Schema(source),
-                    });
+                    plans.push(Plan { key, kind: ArtifactKind::Schema, name: schema.clone(), tenant, task: Task::Schema(source) });
                 }
             }
             if source.config.grants && self.wants(name, "sql") {
-                plans.push(Plan {
-                    key: grants_key(name, extension),
-                    kind: ArtifactKind::Grants,
-                    name: name.clone(),
-                    tenant: None,
-                    task: Task::Grants(source),
-                });
+                plans.push(Plan { key: grants, kind: ArtifactKind::Grants, name: name.clone(), tenant: None, task: Task::Grants(source) });
             }
         }
-        if plans.is_empty() {
-            return Err(JobError::Request("nothing matches --only: name `sql`, `config`, a source, a schema or a directory".to_owned()));
-        }
+        self.matched(&plans)?;
         Ok(plans)
     }
 
+    /// Refuses a name of `--only` that means nothing: whoever mistypes one would believe that it is in the set.
+    fn matched(&self, plans: &[Plan<'_>]) -> Result<(), JobError> {
+        let kind = |plan: &Plan<'_>| if plan.kind == ArtifactKind::Directory { "config" } else { "sql" };
+        let means = |plan: &Plan<'_>, only: &str| only == plan.name || only == kind(plan) || plan.source().as_deref() == Some(only);
+        // A server that did not answer may hold any schema.
+        let unknown = self.request.only.iter().find(|only| self.missing.is_empty() && !plans.iter().any(|plan| means(plan, only)));
+        match unknown {
+            Some(name) => Err(JobError::Request(format!(
+                "`{name}` of --only is nothing that is backed up here; name `sql`, `config`, a source, a schema or a directory"
+            ))),
+            None if plans.is_empty() => Err(JobError::Failed("nothing could be read: see the warnings above".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the meter what these took the last time.
+    fn expect(&self, plans: &[Plan<'_>]) -> Result<(), JobError> {
+        for (kind, source, name, plain) in self.context.catalog.artifacts_before(self.set)? {
+            let same = |plan: &&Plan<'_>| plan.kind == kind && plan.name == name && plan.source().unwrap_or_default() == source;
+            if plans.iter().any(|plan| same(&plan)) {
+                self.meter.expect(plain);
+            }
+        }
+        Ok(())
+    }
+
     async fn produce(&mut self, workshop: &Arc<Workshop>, plans: Vec<Plan<'_>>, sources: &[Source<'a>]) -> Result<Closing, JobError> {
-        for plan in &plans {
+        for (index, plan) in plans.iter().enumerate() {
             if self.context.cancel.is_cancelled() {
                 return Err(JobError::Cancelled);
             }
             self.make(workshop, plan).await?;
+            let source = plan.source();
+            if let Some(source) = source.filter(|source| !plans[index + 1..].iter().any(|later| later.source().as_ref() == Some(source))) {
+                let failed = self.missing.iter().any(|missing| missing.source.as_ref() == Some(&source));
+                self.ended(&source, failed).await;
+            }
         }
         if self.artifacts.is_empty() {
             return Err(JobError::Failed("nothing could be read: see the warnings above".to_owned()));
         }
         self.compare_with_before(sources, &plans)?;
-        for source in sources {
-            let hook = HookContext { set: self.set.to_string(), subject: source.config.settings.name.clone(), outcome: "done".to_owned() };
-            hooks(self.context, HookMoment::AfterSource, &hook, &self.warnings).await?;
-        }
         self.own_artifact(workshop).await?;
         self.close_set(workshop).await
     }
 
+    /// Runs the hooks after a source that was read to its end.
+    async fn ended(&mut self, source: &str, failed: bool) {
+        self.begun.retain(|begun| begun != source);
+        self.after_source(source.to_owned(), if failed { "failed" } else { "done" }).await;
+    }
+
     async fn make(&mut self, workshop: &Arc<Workshop>, plan: &Plan<'_>) -> Result<(), JobError> {
+        let from = jiff::Timestamp::now();
         let made = match &plan.task {
-            Task::Directory(settings) => self.directory(workshop, plan, settings).await,
+            Task::Directory(settings) => {
+                let made = match self.before_source(&plan.name).await {
+                    Ok(()) => self.directory(workshop, plan, settings).await,
+                    Err(error) => Err(ProduceError::Source(error.to_string())),
+                };
+                self.ended(&plan.name, made.is_err()).await;
+                made
+            }
             Task::Schema(source) => self.dump(workshop, plan, source, true).await,
             Task::Grants(source) => self.dump(workshop, plan, source, false).await,
         };
         let error = match made {
             Ok(totals) => {
                 self.note(&format!("{}: {} bytes from {} bytes", plan.key, totals.cipher.size, totals.plain));
-                self.artifacts.push(record(plan, &totals));
+                let read = match &plan.task {
+                    Task::Directory(_) => Period { from, to: jiff::Timestamp::now() },
+                    Task::Schema(source) | Task::Grants(source) => source.taken,
+                };
+                self.artifacts.push(ArtifactRecord { read: Some(read), ..record(plan, &totals) });
                 return Ok(());
             }
             Err(error) => error,
@@ -406,8 +554,13 @@ impl<'a> Run<'a> {
                 other => ProduceError::Source(other.to_string()),
             })
         };
-        let (passport, totals) = blocking(move || workshop.make(&key, fill)).await?;
-        self.passport.directories.push(DirectoryEntry { artifact: plan.key.clone(), passport });
+        let from = jiff::Timestamp::now();
+        let (passport, totals) = blocking(move || workshop.make((&key, ArtifactKind::Directory), fill)).await?;
+        let read = Period { from, to: jiff::Timestamp::now() };
+        if passport.unreadable > 0 {
+            self.missing.push(MissingRecord { parts: Some(passport.unreadable), ..plan.missing() });
+        }
+        self.passport.directories.push(DirectoryEntry { artifact: plan.key.clone(), passport, read: Some(read) });
         Ok(totals)
     }
 
@@ -422,11 +575,14 @@ impl<'a> Run<'a> {
         let (ended, end) = tokio::sync::oneshot::channel::<bool>();
         let (workshop, key) = (Arc::clone(workshop), plan.key.clone());
         let writer_key = key.clone();
+        let spare = Arc::new(SpareBuffers::default());
+        let taken = Arc::clone(&spare);
         let fill = move |tar: &mut ArtifactTar| {
             let now = jiff::Timestamp::now().as_second();
             while let Some(crate::ports::DumpEntry { name, data }) = entries.blocking_recv() {
                 tar.append_bytes(name.as_bytes(), 0o600, now, &data)
                     .map_err(|source| ProduceError::Tar { key: writer_key.clone(), source })?;
+                taken.put(data);
             }
             // The end of the entries says nothing: only the reader knows whether they were all.
             if end.blocking_recv().unwrap_or(false) {
@@ -435,19 +591,25 @@ impl<'a> Run<'a> {
                 Err(ProduceError::Source("the dump did not come to its end".to_owned()))
             }
         };
-        let writing = tokio::spawn(blocking(move || workshop.make(&key, fill)));
-        let dump =
-            Arc::new(DumpContext { out, stem: dump_stem(&plan.key), warnings: Arc::clone(&self.warnings), meter: Arc::clone(&self.meter) });
+        let kind = plan.kind;
+        let writing = tokio::spawn(blocking(move || workshop.make((&key, kind), fill)));
+        let (warnings, meter) = (Arc::clone(&self.warnings), Arc::clone(&self.meter));
+        let dump = Arc::new(DumpContext { out, stem: stem_of(&plan.key).to_owned(), warnings, meter, spare });
         let read = if is_schema {
-            source.snapshot.dump_schema(&plan.name, &dump).await.map(Some)
+            source.snapshot.dump_schema(&plan.name, &dump).await.map(|passport| (passport.unreadable.clone(), Some(passport)))
         } else {
-            source.snapshot.dump_grants(&dump).await.map(|()| None)
+            source.snapshot.dump_grants(&dump).await.map(|unreadable| (unreadable, None))
         };
         let _ = ended.send(read.is_ok());
         drop(dump);
         let written = writing.await.map_err(|panic| ProduceError::Source(format!("writing ended unexpectedly: {panic}")))?;
         match (read, written) {
-            (Ok(passport), Ok(((), totals))) => {
+            (Ok((unreadable, passport)), Ok(((), totals))) => {
+                // What the account may not see is missing, though the rest is there.
+                if !unreadable.is_empty() {
+                    self.missing.push(MissingRecord { parts: Some(unreadable.len() as u64), ..plan.missing() });
+                    self.unreadable.extend(unreadable.into_iter().map(|what| format!("{}: {what}", plan.name)));
+                }
                 if let Some(passport) = passport {
                     self.passport.schemas.push(SchemaEntry { artifact: plan.key.clone(), passport });
                 }
@@ -461,11 +623,12 @@ impl<'a> Run<'a> {
 
     /// Warns of schemas that vanished or shrank since the last whole set.
     fn compare_with_before(&self, sources: &[Source<'_>], plans: &[Plan<'_>]) -> Result<(), JobError> {
-        if !self.only.is_empty() {
+        if !self.request.only.is_empty() {
             return Ok(());
         }
         for (kind, source, name, before) in self.context.catalog.artifacts_before(self.set)? {
-            let Some(config) = sources.iter().map(|known| known.config).find(|config| kind == "schema" && config.settings.name == source)
+            let Some(config) =
+                sources.iter().map(|known| known.config).find(|config| kind == ArtifactKind::Schema && config.settings.name == source)
             else {
                 continue;
             };
@@ -498,7 +661,8 @@ impl<'a> Run<'a> {
         }
         let files = own::files(self.context, &self.passport, &log).await?;
         let (workshop, made) = (Arc::clone(workshop), key.clone());
-        let ((), totals) = blocking(move || workshop.make(&made.clone(), |tar| own::write(tar, &files, &made))).await?;
+        let ((), totals) =
+            blocking(move || workshop.make((&made.clone(), ArtifactKind::Own), |tar| own::write(tar, &files, &made))).await?;
         self.artifacts.push(ArtifactRecord {
             kind: ArtifactKind::Own,
             name: "cofre".to_owned(),
@@ -530,6 +694,8 @@ impl<'a> Run<'a> {
             missing: self.missing.clone(),
             files: Vec::new(),
             warnings,
+            selection: self.request.only.clone(),
+            tags: self.request.tags.clone(),
         };
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut files = vec![(BACKUP_LOG, log.into_bytes()), (RESTORE_NOTES, restore_notes(&manifest).into_bytes())];
@@ -552,23 +718,40 @@ impl<'a> Run<'a> {
             closing.push((key.to_owned(), expected_of(&bytes)));
         }
         for destination in &self.context.config.destinations {
-            self.context.catalog.record_copy(self.set, &destination.settings.name, false, "copying")?;
+            self.context.catalog.record_copy(self.set, &destination.settings.name, CopyState::Incomplete, "copying")?;
         }
         self.context.catalog.record_set(sealed.manifest())?;
         workshop.spool.seal()?;
         Ok(Closing { files: closing, sealed })
     }
 
-    async fn report(self, spool: &SpoolSet, sealed: &SealedManifest, outcomes: Vec<DestinationOutcome>) -> Result<RunReport, JobError> {
-        settle(self.context, spool, &outcomes)?;
-        for outcome in &outcomes {
-            let result = if outcome.complete { "done" } else { "failed" };
-            let hook = HookContext { set: self.set.to_string(), subject: outcome.name.clone(), outcome: result.to_owned() };
-            hooks(self.context, HookMoment::AfterCopy, &hook, &self.warnings).await?;
+    /// What is not in the set, one by one; of many files in one directory the first.
+    fn missing_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.missing.iter().filter(|missing| missing.parts.is_none()).map(MissingRecord::described).collect();
+        names.extend(self.unreadable.iter().cloned());
+        for DirectoryEntry { passport, .. } in self.passport.directories.iter().filter(|directory| directory.passport.unreadable > 0) {
+            names.extend(passport.unreadable_paths.iter().take(UNREADABLE_TOLD).cloned());
+            let more = passport.unreadable.saturating_sub(UNREADABLE_TOLD as u64);
+            if more > 0 {
+                names.push(format!("{}: {more} more files", passport.path));
+            }
+        }
+        names
+    }
+
+    async fn report(
+        mut self,
+        spool: &SpoolSet,
+        sealed: &SealedManifest,
+        outcomes: Vec<DestinationOutcome>,
+    ) -> Result<(RunReport, Option<JobError>), JobError> {
+        settle(self.context, spool, &outcomes).await?;
+        if let Err(error) = after_copies(self.context, self.set, &outcomes, &self.warnings).await {
+            self.failed_hook.get_or_insert(error);
         }
         let manifest = sealed.manifest();
         let count = |kind| manifest.artifacts.iter().filter(|artifact| artifact.kind == kind).count();
-        Ok(RunReport {
+        let report = RunReport {
             set: self.set.to_string(),
             started: self.started,
             finished: jiff::Timestamp::now(),
@@ -576,12 +759,56 @@ impl<'a> Run<'a> {
             directories: count(ArtifactKind::Directory),
             plain: manifest.plain_bytes(),
             stored: manifest.stored_bytes(),
-            missing: self.missing.iter().map(|missing| missing.name.clone()).collect(),
+            missing: self.missing_names(),
             destinations: outcomes,
             warnings: Vec::new(),
             warnings_total: 0,
-        })
+        };
+        Ok((report, self.failed_hook))
     }
+}
+
+/// Runs the hooks after the copies of each destination; returns the first failure that is one of the run.
+pub(super) async fn after_copies(
+    context: &Context,
+    set: SetName,
+    outcomes: &[DestinationOutcome],
+    warnings: &Warnings,
+) -> Result<(), JobError> {
+    let mut first = Ok(());
+    for outcome in outcomes {
+        let result = if outcome.complete { "done" } else { "failed" };
+        let hook = HookContext { set: set.to_string(), subject: outcome.name.clone(), outcome: result.to_owned() };
+        let ran = hooks(context, HookMoment::AfterCopy, &hook, warnings).await;
+        if first.is_ok() {
+            first = ran;
+        }
+    }
+    first
+}
+
+/// Gives up the oldest earlier set that some destination holds; whether there was one.
+fn relieve(spool: &Spool, catalog: &Catalog, warnings: &Warnings, new: SetName) -> bool {
+    let Ok(left) = spool.left_overs() else { return false };
+    for (set, state) in left {
+        if set == new || state != LeftOver::Sealed || !catalog.is_held(set).unwrap_or(false) {
+            continue;
+        }
+        let Ok(lacking) = catalog.incomplete(set) else { continue };
+        if let Err(error) = spool.open_set(set).give_up() {
+            tracing::warn!(%set, %error, "the spool is full, and an earlier set could not make room");
+            continue;
+        }
+        for destination in lacking {
+            let why = "given up: the spool needed its space before this destination took it";
+            if let Err(error) = catalog.record_copy(set, &destination, CopyState::GivenUp, why) {
+                tracing::warn!(%set, %error, "the catalogue could not be told that a copy was given up");
+            }
+            warnings.push(&destination, format!("the spool is full: the earlier set {set} will never be there, others hold it"));
+        }
+        return true;
+    }
+    false
 }
 
 /// The sealed set, and the files that close it at a destination, in order.
@@ -590,13 +817,28 @@ struct Closing {
     sealed: SealedManifest,
 }
 
-/// Records how each destination fared; the spool keeps the set until all have it.
-pub(super) fn settle(context: &Context, spool: &SpoolSet, outcomes: &[DestinationOutcome]) -> Result<(), JobError> {
+/// Records how each destination fared; the spool keeps the set until all have it, or can never have it.
+pub(super) async fn settle(context: &Context, spool: &SpoolSet, outcomes: &[DestinationOutcome]) -> Result<(), JobError> {
+    // Where no destination has the whole set, pieces of it are better than nothing.
+    let held = outcomes.iter().any(|outcome| outcome.complete) || context.catalog.is_held(spool.name())?;
     for outcome in outcomes {
+        let state = match outcome {
+            DestinationOutcome { complete: true, .. } => CopyState::Complete,
+            DestinationOutcome { lost: true, name, .. } if held => match clean_up_at(context, spool.name(), name).await? {
+                Removal::Done(_) => CopyState::GivenUp,
+                Removal::Later => CopyState::Incomplete,
+            },
+            _ => CopyState::Incomplete,
+        };
         let detail = outcome.error.as_deref().unwrap_or(if outcome.complete { "complete" } else { "incomplete" });
-        context.catalog.record_copy(spool.name(), &outcome.name, outcome.complete, detail)?;
+        context.catalog.record_copy(spool.name(), &outcome.name, state, detail)?;
     }
-    if outcomes.iter().all(|outcome| outcome.complete) {
+    // Only what is recorded counts, for every destination that is configured now: one that was added or renamed has nothing yet. And what
+    // nobody holds stays, whatever the configuration says.
+    let copies = context.catalog.copies(spool.name())?;
+    let settled = |name: &String| copies.iter().any(|(known, state)| known == name && *state != CopyState::Incomplete);
+    let held = copies.iter().any(|(_, state)| *state == CopyState::Complete);
+    if held && context.config.destinations.iter().all(|destination| settled(&destination.settings.name)) {
         spool.remove_all()?;
     }
     Ok(())
@@ -605,12 +847,6 @@ pub(super) fn settle(context: &Context, spool: &SpoolSet, outcomes: &[Destinatio
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ProduceError> + Send + 'static) -> Result<T, ProduceError> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|panic| Err(ProduceError::Source(format!("a thread ended unexpectedly: {panic}"))))
-}
-
-fn dump_stem(key: &str) -> String {
-    let file = key.rsplit('/').next().unwrap_or(key);
-    let stem = file.split(".tar.").next().unwrap_or(file);
-    stem.strip_suffix(".sql").unwrap_or(stem).to_owned()
 }
 
 fn tenant(config: &MysqlConfig, schema: &str) -> Option<String> {
@@ -630,6 +866,7 @@ fn base(key: &str, totals: &Totals) -> ArtifactRecord {
         size: totals.cipher.size,
         sha256: hex::encode(totals.cipher.sha256),
         md5: hex::encode(totals.cipher.md5),
+        read: None,
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Digests {
 }
 
 /// Computes [`Digests`] over what it is shown.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Digester {
     size: u64,
     sha256: Sha256,

@@ -139,6 +139,11 @@ async fn write_out(mut sink: BodySink, mut blocks: mpsc::Receiver<Bytes>) -> io:
 }
 
 impl SinkEnd {
+    /// What counts the bytes that the guest gives.
+    pub(super) fn given(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.given)
+    }
+
     /// Waits until everything is written; returns how many bytes the guest gave.
     pub(super) async fn finish(mut self) -> io::Result<u64> {
         (&mut self.writer).await.map_err(io::Error::other)??;

@@ -10,30 +10,46 @@ use async_trait::async_trait;
 use wasmtime::component::ResourceAny;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::bindings::v0_1::DestinationPluginPre;
 use super::body::{BodyInput, sink_output};
-use super::component::{PluginComponent, PluginError, PluginKind};
+use super::component::{Description, PluginComponent, PluginError, PluginKind};
+use super::contract::{DestinationPre, Range};
 use super::dns::{Resolver, SystemResolver};
-use super::grants::{Gate, resolve_targets};
+use super::grants::{Gate, resolve_target};
 use super::http::HttpDoor;
 use super::journal::{Redaction, readable};
-use super::schema;
+use super::schema::{self, Fault};
 use super::session::Session;
 use super::state::{Provision, State};
 use crate::ports::{
-    BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, DestinationSettings, Limits, Object, ObjectPage, Upload,
+    BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, DestinationSettings, Limits, NetworkPattern, Object,
+    ObjectPage, Upload,
 };
 
 const TOKEN_MAX: usize = 64 << 10;
 const PAGE_MAX: usize = 10_000;
+/// Longest address to download from; signed ones have about 1 KiB.
+const ADDRESS_MAX: usize = 8 << 10;
 
 /// One configured destination.
 pub struct WasmDestination {
     name: String,
     plugin: String,
     component: Arc<PluginComponent>,
-    ready: DestinationPluginPre<State>,
+    ready: Arc<dyn DestinationPre>,
     provision: Arc<Provision>,
+    needs: Vec<Need>,
+    unasked: Vec<NetworkPattern>,
+}
+
+/// A network target that an instance asks for.
+#[derive(Debug, Clone)]
+pub struct Need {
+    /// The target, settings filled in.
+    pub target: NetworkPattern,
+    /// Why.
+    pub reason: String,
+    /// Whether it is granted, at least in part.
+    pub granted: bool,
 }
 
 impl WasmDestination {
@@ -51,28 +67,70 @@ impl WasmDestination {
         settings: DestinationSettings,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, PluginError> {
-        let unfit = |problems: String| PluginError::Settings { instance: settings.name.clone(), problems };
+        let unfit = |faults: Vec<Fault>| PluginError::Settings { instance: settings.name.clone(), faults };
         let description = component.description();
         let problems = problems(&component, &settings);
         if !problems.is_empty() {
-            return Err(unfit(problems.join("; ")));
+            return Err(unfit(problems));
         }
-        let ready = DestinationPluginPre::new(component.ready.clone())
-            .map_err(|error| unfit(format!("plug-in `{}` is no destination: {error:#}", description.name)))?;
+        let ready = component
+            .destination()
+            .map_err(|error| unfit(vec![fault("plugin", format!("plug-in `{}` is no destination: {error:#}", description.name))]))?;
         let plugin = description.name.clone();
-        let targets: Vec<String> = description.network.iter().map(|need| need.target.clone()).collect();
-        let asked = resolve_targets(&targets, &settings.settings);
+        let grants = settings.grants;
+        let needs = needs(description, &settings.settings, &grants.network);
+        let asked = needs.iter().map(|need| need.target.clone()).collect();
+        let unasked = grants.network.iter().filter(|grant| !needs.iter().any(|need| need.target.meets(grant))).cloned().collect();
         let provision = Provision {
             label: format!("{plugin}/{}", settings.name),
             settings: settings.settings.to_string(),
             redaction: Redaction::new(settings.secrets.values()),
             secrets: settings.secrets,
-            gate: Gate::new(&plugin, (asked, settings.grants.network), resolver),
+            gate: Gate::new(&plugin, (asked, grants.network), resolver).deleting(grants.delete),
             http: Arc::new(HttpDoor::new(settings.ca_file.as_deref())?),
-            directory: settings.grants.directory,
+            directory: grants.directory,
             limits: settings.limits,
+            ..Provision::default()
         };
-        Ok(Self { name: settings.name, plugin, component, ready, provision: Arc::new(provision) })
+        Ok(Self { name: settings.name, plugin, component, ready, provision: Arc::new(provision), needs, unasked })
+    }
+
+    /// Network targets that it asks for with its settings.
+    pub fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+
+    /// Granted targets that it does not ask for.
+    pub fn unasked(&self) -> &[NetworkPattern] {
+        &self.unasked
+    }
+
+    /// Bytes that left the sandbox over the network and came into it, by all calls so far; `None` where nothing may be reached.
+    pub fn traffic(&self) -> Option<(u64, u64)> {
+        let Provision { traffic, gate, .. } = self.provision.as_ref();
+        gate.may_reach_something().then(|| (traffic.sent(), traffic.received()))
+    }
+
+    /// Most memory that one call or upload session had so far, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.provision.memory_peak.load(Ordering::Relaxed)
+    }
+
+    /// As [`Destination::begin`].
+    pub(super) async fn begin_upload(&self, key: &str, size: Option<u64>) -> Result<WasmUpload, DestinationError> {
+        let (mut session, owned) = (self.session().await?, key.to_owned());
+        let resource = session.call("begin", move |plugin, store| Box::pin(async move { plugin.begin(store, &owned, size).await })).await?;
+        // Nothing was sent yet, so nothing can be durable.
+        Ok(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: 0, offset: None })
+    }
+
+    /// As [`Destination::resume`].
+    pub(super) async fn resume_upload(&self, key: &str, token: &str) -> Result<WasmUpload, DestinationError> {
+        let (mut session, owned, token) = (self.session().await?, key.to_owned(), token.to_owned());
+        let resource =
+            session.call("resume", move |plugin, store| Box::pin(async move { plugin.resume(store, &owned, &token).await })).await?;
+        // What was sent before only the caller knows.
+        Ok(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: u64::MAX, offset: None })
     }
 
     async fn session(&self) -> Result<Session, DestinationError> {
@@ -83,22 +141,32 @@ impl WasmDestination {
     }
 }
 
+fn needs(description: &Description, settings: &serde_json::Value, granted: &[NetworkPattern]) -> Vec<Need> {
+    let settings = schema::with_defaults(&description.settings_schema, settings);
+    let resolved = description.network.iter().filter_map(|need| Some((resolve_target(&need.target, &settings)?, need.reason.clone())));
+    resolved.map(|(target, reason)| Need { granted: granted.iter().any(|grant| grant.meets(&target)), target, reason }).collect()
+}
+
+fn fault(key: &str, message: String) -> Fault {
+    Fault { key: key.to_owned(), message }
+}
+
 /// What is wrong with the settings of an instance, for the administrator.
-fn problems(component: &PluginComponent, settings: &DestinationSettings) -> Vec<String> {
+fn problems(component: &PluginComponent, settings: &DestinationSettings) -> Vec<Fault> {
     let description = component.description();
     if description.kind != PluginKind::Destination {
-        return vec![format!("plug-in `{}` is no destination", description.name)];
+        return vec![fault("plugin", format!("plug-in `{}` is no destination", description.name))];
     }
     let mut problems = schema::problems(&description.settings_schema, &settings.settings);
     for need in description.secrets.iter().filter(|need| !need.optional && !settings.secrets.contains_key(&need.name)) {
-        problems.push(format!("secret `{}` is missing ({})", need.name, need.summary));
+        problems.push(fault("secrets", format!("secret `{}` is missing ({})", need.name, need.summary)));
     }
     for name in settings.secrets.keys().filter(|name| !description.secrets.iter().any(|need| need.name == **name)) {
-        problems.push(format!("secret `{name}` is not one that the plug-in asks for"));
+        problems.push(fault(&format!("secrets.{name}"), format!("secret `{name}` is not one that the plug-in asks for")));
     }
     match (description.directory, &settings.grants.directory) {
-        (true, None) => problems.push("it needs a directory: set `grants.directory`".to_owned()),
-        (false, Some(_)) => problems.push("it asks for no directory: remove `grants.directory`".to_owned()),
+        (true, None) => problems.push(fault("grants", "it needs a directory: set `grants.directory`".to_owned())),
+        (false, Some(_)) => problems.push(fault("grants.directory", "it asks for no directory: remove `grants.directory`".to_owned())),
         _ => {}
     }
     problems
@@ -110,47 +178,35 @@ impl Destination for WasmDestination {
         &self.name
     }
 
+    fn may_delete(&self) -> bool {
+        self.provision.gate.may_delete()
+    }
+
     async fn probe(&self) -> Result<Limits, DestinationError> {
         let mut session = self.session().await?;
-        let limits = session
-            .call("probe", |plugin, store| Box::pin(async move { plugin.cofre_plugin_destination().call_probe(store).await }))
-            .await?;
+        let limits = session.call("probe", |plugin, store| Box::pin(async move { plugin.probe(store).await })).await?;
         if limits.part_size == Some(0) {
             return Err(session.broken("it wants parts of no bytes".to_owned()));
         }
         let parallel_uploads = limits.parallel_uploads.max(1);
-        Ok(Limits { part_size: limits.part_size, max_object_size: limits.max_object_size, parallel_uploads })
+        Ok(Limits { part_size: limits.part_size, max_object_size: limits.max_object_size, parallel_uploads, free_bytes: limits.free_bytes })
     }
 
     async fn begin(&self, key: &str, size: Option<u64>) -> Result<Box<dyn Upload>, DestinationError> {
-        let (mut session, owned) = (self.session().await?, key.to_owned());
-        let resource = session
-            .call("begin", move |plugin, store| {
-                Box::pin(async move { plugin.cofre_plugin_destination().upload().call_begin(store, &owned, size).await })
-            })
-            .await?;
-        // Nothing was sent yet, so nothing can be durable.
-        Ok(Box::new(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: 0, offset: None }))
+        Ok(Box::new(self.begin_upload(key, size).await?))
     }
 
     async fn resume(&self, key: &str, token: &str) -> Result<Box<dyn Upload>, DestinationError> {
-        let (mut session, owned, token) = (self.session().await?, key.to_owned(), token.to_owned());
-        let resource = session
-            .call("resume", move |plugin, store| {
-                Box::pin(async move { plugin.cofre_plugin_destination().upload().call_resume(store, &owned, &token).await })
-            })
-            .await?;
-        // What was sent before only the caller knows.
-        Ok(Box::new(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: u64::MAX, offset: None }))
+        Ok(Box::new(self.resume_upload(key, token).await?))
     }
 
     async fn read(&self, key: &str, offset: u64, length: Option<u64>, sink: BodySink) -> Result<u64, DestinationError> {
         let mut session = self.session().await?;
         let (output, end) = sink_output(sink, length.unwrap_or(u64::MAX));
-        let stream = session.push::<DynOutputStream>(Box::new(output))?;
+        let stream = session.push::<DynOutputStream>(Box::new(output), end.given())?;
         let owned = key.to_owned();
         let called = session.call("read", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().call_read(store, &owned, offset, length, stream).await })
+            Box::pin(async move { plugin.read(store, &owned, Range { offset, length, sink: stream }).await })
         });
         let called = called.await;
         // Dropping the store closes the stream, should the plug-in have kept it.
@@ -175,20 +231,15 @@ impl Destination for WasmDestination {
 
     async fn stat(&self, key: &str) -> Result<Object, DestinationError> {
         let (mut session, owned) = (self.session().await?, key.to_owned());
-        let object = session
-            .call("stat", move |plugin, store| Box::pin(async move { plugin.cofre_plugin_destination().call_stat(store, &owned).await }))
-            .await?;
+        let object = session.call("stat", move |plugin, store| Box::pin(async move { plugin.stat(store, &owned).await })).await?;
         session.object(object, Some(key))
     }
 
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<ObjectPage, DestinationError> {
         let mut session = self.session().await?;
         let (begins, from) = (prefix.to_owned(), cursor.map(str::to_owned));
-        let (objects, next) = session
-            .call("list", move |plugin, store| {
-                Box::pin(async move { plugin.cofre_plugin_destination().call_list(store, &begins, from.as_deref()).await })
-            })
-            .await?;
+        let (objects, next) =
+            session.call("list", move |plugin, store| Box::pin(async move { plugin.list(store, &begins, from.as_deref()).await })).await?;
         if objects.len() > PAGE_MAX || next.as_ref().is_some_and(|next| next.len() > TOKEN_MAX) {
             return Err(session.broken("it gives more in one page of a listing than the contract allows".to_owned()));
         }
@@ -203,15 +254,36 @@ impl Destination for WasmDestination {
     }
 
     async fn delete(&self, key: &str) -> Result<(), DestinationError> {
+        if !self.may_delete() {
+            let message =
+                format!("cannot remove `{key}`: deletion is not granted; if cofre may remove it, set grants.delete of this destination");
+            return Err(DestinationError::fatal(DestinationErrorKind::AccessDenied, message));
+        }
         let (mut session, owned) = (self.session().await?, key.to_owned());
-        let call = session.call("delete", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().call_delete(store, &owned).await })
-        });
+        let call = session.call("delete", move |plugin, store| Box::pin(async move { plugin.delete(store, &owned).await }));
         call.await
+    }
+
+    async fn protect(&self, key: &str, until_unix_ms: u64) -> Result<(), DestinationError> {
+        let (mut session, owned) = (self.session().await?, key.to_owned());
+        let call =
+            session.call("protect", move |plugin, store| Box::pin(async move { plugin.protect(store, &owned, until_unix_ms).await }));
+        call.await
+    }
+
+    async fn share(&self, key: &str, lifetime_seconds: u32) -> Result<String, DestinationError> {
+        let (mut session, owned) = (self.session().await?, key.to_owned());
+        let call = session.call("share", move |plugin, store| Box::pin(async move { plugin.share(store, &owned, lifetime_seconds).await }));
+        let address = call.await?;
+        if address.len() > ADDRESS_MAX || address.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(session.broken("what it gives as an address to download from is none".to_owned()));
+        }
+        Ok(address)
     }
 }
 
-struct WasmUpload {
+/// An upload session of a [`WasmDestination`].
+pub(super) struct WasmUpload {
     session: Session,
     resource: ResourceAny,
     key: String,
@@ -236,15 +308,28 @@ impl WasmUpload {
         (self.floor, self.ceiling, self.offset) = (offset, offset, Some(offset));
         Ok(offset)
     }
+
+    /// As [`Upload::finish`], with the session still there.
+    pub(super) async fn commit(&mut self) -> Result<Object, DestinationError> {
+        let resource = self.resource;
+        let call = self.session.call("finish", move |plugin, store| Box::pin(async move { plugin.finish(store, resource).await }));
+        let object = call.await?;
+        self.session.object(object, Some(&self.key))
+    }
+
+    /// As [`Upload::abort`], with the session still there.
+    pub(super) async fn forget(&mut self) -> Result<(), DestinationError> {
+        let resource = self.resource;
+        let call = self.session.call("abort", move |plugin, store| Box::pin(async move { plugin.abort(store, resource).await }));
+        call.await
+    }
 }
 
 #[async_trait]
 impl Upload for WasmUpload {
     async fn token(&mut self) -> Result<String, DestinationError> {
         let resource = self.resource;
-        let call = self.session.call("token", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().upload().call_token(store, resource).await.map(Ok) })
-        });
+        let call = self.session.call("token", move |plugin, store| Box::pin(async move { plugin.token(store, resource).await }));
         let token = call.await?;
         if token.len() > TOKEN_MAX {
             return Err(self.session.end(format!("its token has {} bytes, more than the contract allows", token.len())));
@@ -254,9 +339,7 @@ impl Upload for WasmUpload {
 
     async fn offset(&mut self) -> Result<u64, DestinationError> {
         let resource = self.resource;
-        let call = self.session.call("offset", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().upload().call_offset(store, resource).await.map(Ok) })
-        });
+        let call = self.session.call("offset", move |plugin, store| Box::pin(async move { plugin.offset(store, resource).await }));
         let offset = call.await?;
         self.believe(offset)
     }
@@ -272,12 +355,11 @@ impl Upload for WasmUpload {
         let taken = Arc::new(AtomicU64::new(0));
         let body = BodyInput::new(body, length, Arc::clone(&taken));
         let _reading = body.stop_when_dropped();
-        let stream = self.session.push::<DynInputStream>(Box::new(body))?;
+        let stream = self.session.push::<DynInputStream>(Box::new(body), Arc::clone(&taken))?;
         let resource = self.resource;
         self.offset = None;
-        let call = self.session.call("write", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().upload().call_write(store, resource, stream, length).await })
-        });
+        let call =
+            self.session.call("write", move |plugin, store| Box::pin(async move { plugin.write(store, resource, (stream, length)).await }));
         let called = call.await;
         let taken = taken.load(Ordering::Relaxed);
         self.ceiling = before.saturating_add(taken);
@@ -290,19 +372,10 @@ impl Upload for WasmUpload {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<Object, DestinationError> {
-        let resource = self.resource;
-        let call = self.session.call("finish", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().upload().call_finish(store, resource).await })
-        });
-        let object = call.await?;
-        self.session.object(object, Some(&self.key))
+        self.commit().await
     }
 
     async fn abort(mut self: Box<Self>) -> Result<(), DestinationError> {
-        let resource = self.resource;
-        let call = self.session.call("abort", move |plugin, store| {
-            Box::pin(async move { plugin.cofre_plugin_destination().upload().call_abort(store, resource).await })
-        });
-        call.await
+        self.forget().await
     }
 }

@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, Network};
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
-use super::bindings::v0_1::wasi::sockets::ip_name_lookup;
+use super::contract::wasi::wasi::sockets::ip_name_lookup;
 use super::grants::Gate;
 use super::state::State;
 

@@ -1,7 +1,9 @@
-//! May it? A target is reached only if the plug-in asked for it in `describe` and the administrator granted it.
+//! May it? A target is reached only if the plug-in asked for it in `describe` and the administrator granted it; a request that removes
+//! something is sent only where deletion was granted, or while the host asks to abort an upload or to find its rest.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -26,10 +28,13 @@ pub(super) struct Gate {
     memory: Arc<Memory>,
 }
 
+#[derive(Clone)]
 struct Rules {
     plugin: String,
     asked: Vec<NetworkPattern>,
     granted: Vec<NetworkPattern>,
+    /// Whether stored objects may be removed.
+    delete: bool,
     resolver: Arc<dyn Resolver>,
 }
 
@@ -39,6 +44,8 @@ struct Memory {
     addresses: Mutex<HashSet<(IpAddr, String)>>,
     refused: Mutex<Refused>,
     lookups: Semaphore,
+    /// What the host is asking for.
+    verb: Mutex<&'static str>,
 }
 
 #[derive(Default)]
@@ -55,15 +62,20 @@ impl Default for Gate {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { addresses: Mutex::default(), refused: Mutex::default(), lookups: Semaphore::new(LOOKUPS_AT_ONCE) }
+        Self { addresses: Mutex::default(), refused: Mutex::default(), lookups: Semaphore::new(LOOKUPS_AT_ONCE), verb: Mutex::default() }
     }
 }
 
 impl Gate {
     /// The two keys: what the plug-in asked for, and what the administrator granted.
     pub(super) fn new(plugin: &str, (asked, granted): (Vec<NetworkPattern>, Vec<NetworkPattern>), resolver: Arc<dyn Resolver>) -> Self {
-        let rules = Rules { plugin: plugin.to_owned(), asked, granted, resolver };
+        let rules = Rules { plugin: plugin.to_owned(), asked, granted, delete: false, resolver };
         Self { rules: Arc::new(rules), memory: Arc::default() }
+    }
+
+    /// The same gate with deletion granted or not.
+    pub(super) fn deleting(self, delete: bool) -> Self {
+        Self { rules: Arc::new(Rules { delete, ..Rules::clone(&self.rules) }), memory: self.memory }
     }
 
     /// A gate with the same rules that remembers nothing of this one's store.
@@ -81,6 +93,11 @@ impl Gate {
         &self.memory.lookups
     }
 
+    /// Whether there is anything that may be reached at all.
+    pub(super) fn may_reach_something(&self) -> bool {
+        !(self.rules.asked.is_empty() || self.rules.granted.is_empty())
+    }
+
     /// Whether `host:port` may be reached; remembers a refusal for the error that follows from it.
     pub(super) fn may_reach(&self, host: &str, port: u16) -> bool {
         let matches = |patterns: &[NetworkPattern]| patterns.iter().any(|pattern| pattern.matches(host, port));
@@ -94,11 +111,11 @@ impl Gate {
 
     /// Whether a name may be looked up at all: only if there is a port on which both keys fit.
     pub(super) fn may_resolve(&self, host: &str) -> bool {
-        let of = |patterns: &[NetworkPattern]| -> Vec<Option<u16>> {
-            patterns.iter().filter(|pattern| pattern.matches_host(host)).map(|pattern| pattern.port).collect()
+        let of = |patterns: &[NetworkPattern]| -> Vec<RangeInclusive<u16>> {
+            patterns.iter().filter(|pattern| pattern.matches_host(host)).map(|pattern| pattern.ports.clone()).collect()
         };
         let (asked, granted) = (of(&self.rules.asked), of(&self.rules.granted));
-        let meet = |one: &Option<u16>| granted.iter().any(|other| one.is_none() || other.is_none() || one == other);
+        let meet = |one: &RangeInclusive<u16>| granted.iter().any(|other| one.start() <= other.end() && other.start() <= one.end());
         let allowed = asked.iter().any(meet);
         if !allowed {
             self.refuse(host, "PORT", !granted.is_empty() && asked.is_empty());
@@ -106,16 +123,40 @@ impl Gate {
         allowed
     }
 
+    /// Whether stored objects may be removed.
+    pub(super) fn may_delete(&self) -> bool {
+        self.rules.delete
+    }
+
+    /// Whether a request to `host:port` may go that removes something: also to abort uploads of our own, which are no stored objects yet; one
+    /// that is resumed may find others of its key that nobody knows of, as their opening was cut.
+    pub(super) fn may_send_deletion(&self, host: &str, port: u16) -> bool {
+        let verb = *self.verb();
+        let allowed = self.rules.delete || matches!(verb, "abort" | "resume");
+        // A probe that tidies up after itself is meant to be refused without the grant.
+        if !allowed && verb != "probe" {
+            let why = "and deletion is not granted; if it may remove what is stored, set `grants.delete` of this destination";
+            self.note(format!("DELETE {}:{port}", readable(host, HOST_MAX)), |plugin, target| {
+                format!("plug-in `{plugin}` sent a request to remove something (`{target}`) while it was asked to {verb}, {why}")
+            });
+        }
+        allowed
+    }
+
     fn refuse(&self, host: &str, port: &str, granted: bool) {
-        let plugin = &self.rules.plugin;
         let target = format!("{}:{port}", readable(host, HOST_MAX));
-        let mut refused = self.refused();
         let why = if granted {
             "which its own description does not ask for: the plug-in is faulty or hostile".to_owned()
         } else {
             format!("which is not granted; if that is right, add \"{target}\" to `grants.network` of this destination")
         };
-        let refusal = format!("plug-in `{plugin}` asked for `{target}`, {why}");
+        self.note(target, |plugin, target| format!("plug-in `{plugin}` asked for `{target}`, {why}"));
+    }
+
+    /// Remembers a refusal, and logs it where there is not too much of it.
+    fn note(&self, target: String, words: impl FnOnce(&str, &str) -> String) {
+        let refusal = words(&self.rules.plugin, &target);
+        let mut refused = self.refused();
         if refused.logged.len() < REFUSALS_LOGGED && refused.logged.insert(target) {
             tracing::warn!("{refusal}");
         }
@@ -152,6 +193,15 @@ impl Gate {
         self.refused().last = None;
     }
 
+    /// Says what the host asks for from here on.
+    pub(super) fn enter(&self, verb: &'static str) {
+        *self.verb() = verb;
+    }
+
+    fn verb(&self) -> MutexGuard<'_, &'static str> {
+        self.memory.verb.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn addresses(&self) -> MutexGuard<'_, HashSet<(IpAddr, String)>> {
         self.memory.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -161,9 +211,9 @@ impl Gate {
     }
 }
 
-/// Fills the settings of an instance into the targets that a plug-in asks for. A target whose settings are absent is left out.
-pub(super) fn resolve_targets(targets: &[String], settings: &serde_json::Value) -> Vec<NetworkPattern> {
-    targets.iter().filter_map(|target| fill(target, settings)).filter_map(|target| NetworkPattern::parse(&target).ok()).collect()
+/// Fills the settings of an instance into a target that a plug-in asks for. There is none where a setting of it is absent.
+pub(super) fn resolve_target(target: &str, settings: &serde_json::Value) -> Option<NetworkPattern> {
+    NetworkPattern::parse(&fill(target, settings)?).ok()
 }
 
 fn fill(target: &str, settings: &serde_json::Value) -> Option<String> {
@@ -223,12 +273,17 @@ mod tests {
 
     #[test]
     fn a_name_is_looked_up_only_where_both_keys_meet_on_a_port() {
-        let gate = gate(&["a.example:21", "b.example:*", "c.example:443"], &["a.example:443", "b.example:22", "*.example:80"]);
+        let gate = gate(
+            &["a.example:21", "b.example:*", "c.example:443", "e.example:80-90", "f.example:90-99"],
+            &["a.example:443", "b.example:22", "*.example:80", "f.example:100-110"],
+        );
         assert!(!gate.may_resolve("a.example"), "asked for 21, granted 443 and 80");
         assert!(gate.may_resolve("b.example"));
         assert!(!gate.may_resolve("c.example"));
         assert!(!gate.may_resolve("d.example"));
         assert!(gate.refusal().expect("noted").contains("hostile"));
+        assert!(gate.may_resolve("e.example"));
+        assert!(!gate.may_resolve("f.example"), "asked for 90 to 99, granted 100 to 110 and 80");
     }
 
     #[test]
@@ -256,10 +311,23 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_is_sent_only_with_its_grant_or_to_abort_an_upload() {
+        let gate = gate(&[], &[]);
+        for (verb, allowed, told) in [("write", false, true), ("probe", false, false), ("abort", true, false), ("resume", true, false)] {
+            gate.forget_refusal();
+            gate.enter(verb);
+            assert_eq!((gate.may_send_deletion("h", 443), gate.refusal().is_some()), (allowed, told), "{verb}");
+        }
+        let granted = gate.deleting(true);
+        granted.enter("write");
+        assert!(granted.may_send_deletion("h", 443) && granted.fresh().may_delete());
+    }
+
+    #[test]
     fn targets_are_filled_from_settings() {
         let settings = serde_json::json!({"endpoint": "https://s3.example/path", "bucket": "b", "region": "r", "plain": "http://x:8080"});
-        let targets = ["{endpoint}", "{bucket}.s3.{region}.amazonaws.com:443", "{plain}", "{absent}:1"].map(str::to_owned);
-        let found: Vec<String> = resolve_targets(&targets, &settings).iter().map(ToString::to_string).collect();
+        let targets = ["{endpoint}", "{bucket}.s3.{region}.amazonaws.com:443", "{plain}", "{absent}:1"];
+        let found: Vec<String> = targets.iter().filter_map(|target| resolve_target(target, &settings)).map(|it| it.to_string()).collect();
         assert_eq!(found, ["s3.example:443", "b.s3.r.amazonaws.com:443", "x:8080"]);
     }
 }

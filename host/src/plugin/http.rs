@@ -1,20 +1,22 @@
 //! `wasi:http` for plug-ins: every request is checked by name and port, resolved by our own look-up, encrypted by the host
 //! (rustls, the platform's roots and the instance's `ca_file`). Redirects are not followed here; a plug-in that follows one
 //! makes a new request, which is checked like any other. Connections are kept and used again by the same instance only.
+//! A request that removes something is answered by the host, as a service answers an account that may not, where deletion is not granted.
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ::http::uri::Scheme;
-use ::http::{Request, Response, Uri};
+use ::http::{Request, Response, StatusCode, Uri};
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -28,6 +30,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiHttpHooks};
 use super::component::PluginError;
 use super::dns;
 use super::grants::Gate;
+use super::traffic::Traffic;
 
 /// Whether it is TLS, host, port.
 type Target = (bool, String, u16);
@@ -164,11 +167,21 @@ async fn handshake(
 pub(super) struct Hooks {
     gate: Gate,
     door: Arc<HttpDoor>,
+    traffic: Arc<Traffic>,
+    over: Over,
 }
 
+/// Whether the store is gone, and with it everybody who could end a body.
+type Over = Arc<AtomicBool>;
+
 impl Hooks {
-    pub(super) fn new(gate: Gate, door: Arc<HttpDoor>) -> Self {
-        Self { gate, door }
+    pub(super) fn new(gate: Gate, door: Arc<HttpDoor>, traffic: Arc<Traffic>) -> Self {
+        Self { gate, door, traffic, over: Over::default() }
+    }
+
+    /// The store is about to go: a body that the guest has not ended must not look as if it were whole.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
     }
 }
 
@@ -179,15 +192,19 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        let (gate, door) = (self.gate.clone(), Arc::clone(&self.door));
-        Box::new(async move { send(&gate, &door, request, options.unwrap_or_default()).await })
+        let (gate, door, traffic, over) = (self.gate.clone(), Arc::clone(&self.door), Arc::clone(&self.traffic), Arc::clone(&self.over));
+        let request = request.map(|body| Ended { body, over }.boxed_unsync());
+        Box::new(async move { send(&gate, (&door, traffic), request, options.unwrap_or_default()).await })
     }
 }
 
-async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, options: RequestOptions) -> Answer {
+async fn send(gate: &Gate, (door, traffic): (&HttpDoor, Arc<Traffic>), mut request: Request<WasiBody>, options: RequestOptions) -> Answer {
     let target = target_of(request.uri()).ok_or(Error::HttpRequestUriInvalid)?;
     if !gate.may_reach(&target.1, target.2) {
         return Err(Error::HttpRequestDenied);
+    }
+    if removes(&request) && !gate.may_send_deletion(&target.1, target.2) {
+        return Ok((forbidden(), Box::new(async { Ok(()) })));
     }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -195,7 +212,7 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
     let first_byte = phase(options.first_byte_timeout, PHASE_MAX);
     let connect = phase(options.connect_timeout, CONNECT_MAX);
     let progress = Progress::default();
-    let mut request = request.map(|body| Sent { body, progress: progress.clone() }.boxed_unsync());
+    let mut request = request.map(|body| Sent { body, progress: progress.clone(), traffic: Arc::clone(&traffic) }.boxed_unsync());
     let mut pooled = door.take(&target);
     loop {
         let (mut connection, reused) = match pooled.take() {
@@ -207,7 +224,7 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
             Ok(response) => {
                 door.keep(target, connection);
                 let between = phase(options.between_bytes_timeout, PHASE_MAX);
-                let response = response.map(|incoming| TimedBody::new(incoming, between).boxed_unsync());
+                let response = response.map(|incoming| TimedBody::new(incoming, between, traffic).boxed_unsync());
                 return Ok((response, Box::new(async { Ok(()) })));
             }
             Err(mut error) => match error.take_message() {
@@ -217,6 +234,24 @@ async fn send(gate: &Gate, door: &HttpDoor, mut request: Request<WasiBody>, opti
             },
         }
     }
+}
+
+/// Headers in which some services take a method that overrides the request's own.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Whether a request is one to remove something, as far as HTTP itself says so.
+fn removes<B>(request: &Request<B>) -> bool {
+    let is_delete = |text: &[u8]| text.trim_ascii().eq_ignore_ascii_case(b"DELETE");
+    let overridden = |name: &&str| request.headers().get_all(*name).iter().any(|value| is_delete(value.as_bytes()));
+    is_delete(request.method().as_str().as_bytes()) || OVERRIDES.iter().any(overridden)
+}
+
+/// What a service answers to an account that may not delete, so that every plug-in already knows what to do about it.
+fn forbidden() -> Response<WasiBody> {
+    let body = Full::new(Bytes::from_static(b"deletion is not granted to this destination\n")).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
 }
 
 fn target_of(uri: &Uri) -> Option<Target> {
@@ -267,19 +302,22 @@ impl Progress {
     }
 }
 
-/// A request body that notes its progress.
-struct Sent {
+/// A request body that breaks off where its guest went before it ended it: dropping one with its store is, to wasmtime, an orderly end,
+/// and a service takes a body in chunks for whole then, of which only the beginning was sent.
+struct Ended {
     body: WasiBody,
-    progress: Progress,
+    over: Over,
 }
 
-impl Body for Sent {
+impl Body for Ended {
     type Data = Bytes;
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        self.progress.note();
+        if frame.is_none() && self.over.load(Ordering::SeqCst) {
+            return Poll::Ready(Some(Err(Error::HttpProtocolError)));
+        }
         Poll::Ready(frame)
     }
 
@@ -292,16 +330,49 @@ impl Body for Sent {
     }
 }
 
-/// A response body that fails when nothing comes for too long.
+/// A request body that notes its progress and is counted.
+struct Sent {
+    body: WasiBody,
+    progress: Progress,
+    traffic: Arc<Traffic>,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.progress.note();
+        self.traffic.add_sent(data_of(frame.as_ref()));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Bytes of data in what a body gave.
+fn data_of<E>(frame: Option<&Result<Frame<Bytes>, E>>) -> usize {
+    frame.and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len)
+}
+
+/// A response body that is counted, and fails when nothing comes for too long.
 struct TimedBody {
     incoming: hyper::body::Incoming,
     between: Duration,
+    traffic: Arc<Traffic>,
     deadline: Pin<Box<Sleep>>,
 }
 
 impl TimedBody {
-    fn new(incoming: hyper::body::Incoming, between: Duration) -> Self {
-        Self { incoming, between, deadline: Box::pin(tokio::time::sleep(between)) }
+    fn new(incoming: hyper::body::Incoming, between: Duration, traffic: Arc<Traffic>) -> Self {
+        Self { incoming, between, traffic, deadline: Box::pin(tokio::time::sleep(between)) }
     }
 }
 
@@ -313,6 +384,7 @@ impl Body for TimedBody {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
             let next = Instant::now() + self.between;
             self.deadline.as_mut().reset(next);
+            self.traffic.add_received(data_of(frame.as_ref()));
             return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
         }
         ready!(self.deadline.as_mut().poll(context));
@@ -333,6 +405,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_body_whose_guest_went_does_not_end_as_if_it_were_whole() {
+        let over = Over::default();
+        let body = || {
+            let whole = Full::new(Bytes::from_static(b"begin")).map_err(|never| match never {});
+            Ended { body: whole.boxed_unsync(), over: Arc::clone(&over) }
+        };
+        assert_eq!(body().collect().await.expect("its guest ended it").to_bytes(), "begin");
+        over.store(true, Ordering::SeqCst);
+        assert!(body().collect().await.is_err(), "nobody was there to end it");
+    }
+
+    #[tokio::test]
     async fn an_answer_is_late_only_if_the_request_stands_still() {
         let patience = Duration::from_millis(400);
         let progress = Progress::default();
@@ -346,6 +430,16 @@ mod tests {
         progress.wait(slow_upload, patience).await.expect("it moved all the time");
         let silent = progress.wait(std::future::pending::<()>(), Duration::from_millis(20)).await;
         assert!(matches!(silent, Err(Error::ConnectionReadTimeout)));
+    }
+
+    #[test]
+    fn a_deletion_is_seen_however_it_is_asked_for() {
+        let request = |method: &str, header: (&str, &str)| {
+            Request::builder().method(method).uri("/").header(header.0, header.1).body(()).expect("a request")
+        };
+        assert!(removes(&request("DELETE", ("a", "b"))) && removes(&request("delete", ("a", "b"))));
+        assert!(removes(&request("POST", ("X-HTTP-Method-Override", " delete "))) && removes(&request("GET", ("x-http-method", "DELETE"))));
+        assert!(!removes(&request("PUT", ("x-delete", "DELETE"))));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Memory, tables and instances are refused where they are asked for. Processor time is that of the thread which runs the call, the
 //! host's work for the guest included and waiting excluded, and is looked at on every clock tick in which the guest runs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -14,6 +16,9 @@ use crate::ports::PluginLimits;
 
 /// Bytes of values that a guest may hand to the host at once, and that a listing or an error may have in all.
 pub(super) const HOSTCALL_FUEL: usize = 8 << 20;
+/// Bytes of a body for which a call gets its processor time once more: ciphers without the processor's own instructions for them, as
+/// components have them, do some 10 MB a second at worst, and one read may be a whole object.
+const BODY_STEP: u64 = 64 << 20;
 /// Handles and table entries of one store.
 pub(super) const HANDLES_MAX: usize = 10_000;
 
@@ -22,25 +27,37 @@ pub(super) const HANDLES_MAX: usize = 10_000;
 pub(super) struct Usage {
     limits: PluginLimits,
     memory: u64,
+    /// Most memory of any store of the same instance.
+    peak: Arc<AtomicU64>,
     /// Processor time of the thread when the call began.
     began: Duration,
+    /// Bytes that the call has moved of its body, and the counter of the next call.
+    moved: Arc<AtomicU64>,
+    next: Option<Arc<AtomicU64>>,
     hit: Option<String>,
 }
 
 impl Usage {
-    pub(super) fn new(limits: PluginLimits) -> Self {
-        Self { limits, memory: 0, began: Duration::ZERO, hit: None }
+    pub(super) fn new(limits: PluginLimits, peak: Arc<AtomicU64>) -> Self {
+        Self { limits, memory: 0, peak, began: Duration::ZERO, moved: Arc::default(), next: None, hit: None }
+    }
+
+    /// Names the counter of the body that the next call moves.
+    pub(super) fn moving(&mut self, moved: Arc<AtomicU64>) {
+        self.next = Some(moved);
     }
 
     /// Counts from here; must run on the thread that runs the call.
     pub(super) fn begin_call(&mut self) {
         self.began = processor_time();
+        self.moved = self.next.take().unwrap_or_default();
         self.hit = None;
     }
 
     /// Fails once the call has used its processor time.
     pub(super) fn check_processor(&mut self) -> wasmtime::Result<()> {
-        let limit = self.limits.cpu;
+        let steps = u32::try_from(self.moved.load(Ordering::Relaxed) / BODY_STEP).unwrap_or(u32::MAX);
+        let limit = self.limits.cpu.saturating_mul(steps.saturating_add(1));
         if processor_time().saturating_sub(self.began) <= limit {
             return Ok(());
         }
@@ -100,6 +117,7 @@ impl ResourceLimiter for Usage {
             return Ok(false);
         }
         self.memory = total;
+        self.peak.fetch_max(total, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -121,5 +139,37 @@ impl ResourceLimiter for Usage {
 
     fn memories(&self) -> usize {
         self.limits.memories
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after_a_spin(moved: u64) -> wasmtime::Result<()> {
+        let limit = Duration::from_millis(2);
+        let mut usage = Usage::new(PluginLimits { cpu: limit, ..PluginLimits::default() }, Arc::default());
+        let counter = Arc::new(AtomicU64::new(0));
+        usage.moving(Arc::clone(&counter));
+        usage.begin_call();
+        while processor_time() < usage.began + 2 * limit {}
+        counter.store(moved, Ordering::Relaxed);
+        usage.check_processor()
+    }
+
+    #[test]
+    fn who_moves_a_large_body_may_compute_longer() {
+        assert!(after_a_spin(BODY_STEP - 1).is_err());
+        assert!(after_a_spin(1_000 * BODY_STEP).is_ok());
+    }
+
+    #[test]
+    fn a_body_of_an_earlier_call_counts_no_more() {
+        let mut usage = Usage::new(PluginLimits { cpu: Duration::ZERO, ..PluginLimits::default() }, Arc::default());
+        usage.moving(Arc::new(AtomicU64::new(u64::MAX)));
+        usage.begin_call();
+        assert_eq!(usage.moved.load(Ordering::Relaxed), u64::MAX);
+        usage.begin_call();
+        assert_eq!(usage.moved.load(Ordering::Relaxed), 0);
     }
 }

@@ -4,27 +4,39 @@
 //! Threats this module answers: a plug-in that spins, eats memory, floods the log, lies about what it stored, looks for
 //! files or environment, or wants to talk to somebody else. Each ends as one failed call with a clear message.
 
-mod bindings;
+mod approval;
 mod body;
 mod cache;
 mod call;
+mod clocks;
 mod component;
+mod conformance;
+mod contract;
 mod destination;
 mod dns;
 mod engine;
 mod grants;
-mod host;
 mod http;
 mod journal;
 mod limits;
+mod lock;
+mod package;
 mod schema;
 mod session;
+mod signature;
 mod sockets;
 mod state;
+mod traffic;
 
+pub use approval::{Approvals, Examined, PluginState};
 pub use component::{Description, NetworkNeed, PluginComponent, PluginError, PluginKind, SecretNeed};
-pub use destination::WasmDestination;
+pub use conformance::ConformanceSubject;
+pub use destination::{Need, WasmDestination};
 pub use engine::PluginEngine;
+pub use lock::{Change, Pin, PluginLock};
+pub use package::{PluginFile, uninstall};
+pub use schema::Fault;
+pub use signature::Signature;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! is passed over: the plug-in checks its settings itself as well. Unknown settings are errors unless the schema lets them in.
 
 use std::cell::Cell;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -13,10 +14,25 @@ const DEEPEST: usize = 32;
 /// Rules that one check applies: the schema is the plug-in's word, and one that refers to itself twice would grow without end.
 const STEPS_MAX: u32 = 20_000;
 
+/// One mistake in the configuration of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Where: `settings.bucket`, `secrets.password`, `grants.directory`.
+    pub key: String,
+    /// What is wrong, and the mend.
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// What is wrong with the settings, key by key.
-pub(super) fn problems(schema: &Value, settings: &Value) -> Vec<String> {
+pub(super) fn problems(schema: &Value, settings: &Value) -> Vec<Fault> {
     if !settings.is_object() {
-        return vec!["the settings must be a table".to_owned()];
+        return vec![Fault { key: "settings".to_owned(), message: "the settings must be a table".to_owned() }];
     }
     let steps = Cell::new(0);
     let mut check = Check { root: schema, steps: &steps, problems: Vec::new() };
@@ -28,10 +44,23 @@ pub(super) fn problems(schema: &Value, settings: &Value) -> Vec<String> {
     check.problems
 }
 
+/// The settings with what the schema gives where a key is left out.
+pub(super) fn with_defaults(schema: &Value, settings: &Value) -> Value {
+    let mut filled = settings.clone();
+    if let (Some(known), Some(filled)) = (schema.get("properties").and_then(Value::as_object), filled.as_object_mut()) {
+        for (key, rule) in known {
+            if let Some(default) = rule.get("default").filter(|default| !default.is_null()) {
+                filled.entry(key).or_insert_with(|| default.clone());
+            }
+        }
+    }
+    filled
+}
+
 struct Check<'a> {
     root: &'a Value,
     steps: &'a Cell<u32>,
-    problems: Vec<String>,
+    problems: Vec<Fault>,
 }
 
 impl<'a> Check<'a> {
@@ -52,7 +81,7 @@ impl<'a> Check<'a> {
             }
         }
         if !has_type(rule, value) {
-            return self.problems.push(format!("setting `{path}` has the wrong type; expected {}", self.described(rule, depth)));
+            return self.wrong(path, "has the wrong type; expected", &self.described(rule, depth));
         }
         let constant = rule.get("const").is_some_and(|only| only != value);
         let listed = rule.get("enum").and_then(Value::as_array).is_some_and(|allowed| !allowed.contains(value));
@@ -92,7 +121,7 @@ impl<'a> Check<'a> {
             }
         }
         for key in list(rule, "required").iter().filter_map(Value::as_str).filter(|key| !given.contains_key(*key)) {
-            self.problems.push(format!("setting `{}` is missing", below(path, key)));
+            self.wrong(&below(path, key), "is", "missing");
         }
     }
 
@@ -101,7 +130,7 @@ impl<'a> Check<'a> {
             let near = known.keys().map(|name| (strsim::damerau_levenshtein(key, name), name)).min();
             let close = near.filter(|(distance, _)| distance * 3 <= key.chars().count());
             let hint = close.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default();
-            self.problems.push(format!("setting `{}` is unknown{hint}", below(path, key)));
+            self.wrong(&below(path, key), "is", &format!("unknown{hint}"));
         }
     }
 
@@ -122,7 +151,7 @@ impl<'a> Check<'a> {
     }
 
     fn wrong(&mut self, path: &str, how: &str, what: &str) {
-        self.problems.push(format!("setting `{path}` {how} {what}"));
+        self.problems.push(Fault { key: format!("settings.{path}"), message: format!("setting `{path}` {how} {what}") });
     }
 
     /// What a rule allows, in words; `null` is how a schema says that a key may be left out, and not one of them.
@@ -185,10 +214,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn said(schema: &Value, settings: &Value) -> Vec<String> {
+        problems(schema, settings).iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn each_mistake_is_named() {
         let schema = json!({"additionalProperties": false, "required": ["bucket"], "properties": {"bucket": {"type": "string"}, "path_style": {"type": ["boolean", "null"]}}});
-        let found = problems(&schema, &json!({"buckett": "x", "path_style": "yes"}));
+        let found = said(&schema, &json!({"buckett": "x", "path_style": "yes"}));
         assert_eq!(
             found,
             [
@@ -197,6 +230,7 @@ mod tests {
                 "setting `bucket` is missing"
             ]
         );
+        assert_eq!(problems(&schema, &json!({}))[0].key, "settings.bucket");
         assert!(problems(&schema, &json!({"bucket": "b", "path_style": null})).is_empty());
     }
 
@@ -216,7 +250,7 @@ mod tests {
         assert!(problems(&schema, &good).is_empty());
         assert!(problems(&schema, &json!({"encryption": null})).is_empty());
         let bad = json!({"encryption": "rot13", "part_size": 65, "name": "ab", "class": "warm", "hosts": ["a", 1]});
-        let mut found = problems(&schema, &bad);
+        let mut found = said(&schema, &bad);
         found.sort();
         assert_eq!(
             found,
@@ -233,11 +267,15 @@ mod tests {
     #[test]
     fn inner_tables_are_checked_and_an_unknown_key_is_wrong_even_where_the_schema_is_silent() {
         let schema = json!({"properties": {"proxy": {"type": "object", "additionalProperties": false, "required": ["host"], "properties": {"host": {"type": "string"}}}}});
-        assert_eq!(problems(&schema, &json!({"proxi": {}})), ["setting `proxi` is unknown; did you mean `proxy`?"]);
-        assert_eq!(
-            problems(&schema, &json!({"proxy": {"port": 1}})),
-            ["setting `proxy.port` is unknown", "setting `proxy.host` is missing"]
-        );
+        assert_eq!(said(&schema, &json!({"proxi": {}})), ["setting `proxi` is unknown; did you mean `proxy`?"]);
+        assert_eq!(said(&schema, &json!({"proxy": {"port": 1}})), ["setting `proxy.port` is unknown", "setting `proxy.host` is missing"]);
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_with_the_defaults_of_the_schema() {
+        let schema = json!({"properties": {"region": {"default": "us-east-1"}, "endpoint": {"default": null}, "bucket": {}}});
+        assert_eq!(with_defaults(&schema, &json!({"bucket": "b"})), json!({"bucket": "b", "region": "us-east-1"}));
+        assert_eq!(with_defaults(&schema, &json!({"region": "x"})), json!({"region": "x"}));
     }
 
     #[test]

@@ -4,14 +4,14 @@
 //! be trusted. A new session, from the token, gets a new store.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
-use super::bindings::v0_1::cofre::plugin::types as wit;
-use super::bindings::v0_1::{DestinationPlugin, DestinationPluginPre};
 use super::call::{self, Lost, Work};
+use super::contract::{DestinationGuest, DestinationPre, GuestError};
 use super::grants::Gate;
 use super::journal::{Redaction, readable};
 use super::state::{Provision, State};
@@ -30,7 +30,7 @@ pub(super) struct Session {
     wall: Duration,
     redaction: Redaction,
     gate: Gate,
-    instance: Arc<DestinationPlugin>,
+    instance: Arc<dyn DestinationGuest>,
     store: Option<Store<State>>,
 }
 
@@ -42,14 +42,14 @@ impl Session {
     pub(super) async fn start(
         plugin: &str,
         provision: &Provision,
-        (store, ready): (Store<State>, DestinationPluginPre<State>),
+        (store, ready): (Store<State>, Arc<dyn DestinationPre>),
     ) -> Result<Self, DestinationError> {
         let (wall, gate) = (provision.limits.wall, store.data().gate.clone());
-        let started = call::run(store, wall, move |store| Box::pin(async move { ready.instantiate_async(store).await }));
+        let started = call::run(store, wall, move |store| Box::pin(async move { ready.start(store).await }));
         let why = match started.await {
             Ok((store, instance)) => {
                 let (plugin, redaction) = (plugin.to_owned(), provision.redaction.clone());
-                return Ok(Self { plugin, wall, redaction, gate, instance: Arc::new(instance), store: Some(store) });
+                return Ok(Self { plugin, wall, redaction, gate, instance, store: Some(store) });
             }
             Err(Lost::Crashed(why)) => provision.redaction.apply(&why),
             Err(Lost::TooLong) => "it took too long".to_owned(),
@@ -58,14 +58,15 @@ impl Session {
     }
 
     /// Calls into the instance; `verb` names the call in messages.
-    pub(super) async fn call<T, F>(&mut self, verb: &str, work: F) -> Result<T, DestinationError>
+    pub(super) async fn call<T, F>(&mut self, verb: &'static str, work: F) -> Result<T, DestinationError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(Arc<DestinationPlugin>, &'a mut Store<State>) -> Work<'a, Result<T, wit::Error>> + Send + 'static,
+        F: for<'a> FnOnce(Arc<dyn DestinationGuest>, &'a mut Store<State>) -> Work<'a, Result<T, GuestError>> + Send + 'static,
     {
         // Taken out for the call: dropped half-way, it does not come back.
         let store = self.store.take().ok_or_else(|| self.over())?;
         let instance = Arc::clone(&self.instance);
+        self.gate.enter(verb);
         match call::run(store, self.wall, move |store| work(instance, store)).await {
             Ok((store, answer)) => {
                 self.store = Some(store);
@@ -79,9 +80,11 @@ impl Session {
         }
     }
 
-    /// Puts a stream where the guest can get it.
-    pub(super) fn push<T: Send + 'static>(&mut self, stream: T) -> Result<Resource<T>, DestinationError> {
-        let pushed = self.store.as_mut().map(|store| store.data_mut().table.push(stream)).ok_or_else(|| self.over())?;
+    /// Puts the body of the next call where the guest can get it, and the counter of its bytes where the limits look.
+    pub(super) fn push<T: Send + 'static>(&mut self, stream: T, moved: Arc<AtomicU64>) -> Result<Resource<T>, DestinationError> {
+        let Some(store) = &mut self.store else { return Err(self.over()) };
+        store.data_mut().moving(moved);
+        let pushed = store.data_mut().table.push(stream);
         pushed.map_err(|error| self.broken(format!("there is no room for a stream: {error}")))
     }
 
@@ -101,7 +104,7 @@ impl Session {
     }
 
     /// The plug-in's own error, fit for a log line and a terminal.
-    fn refused(&self, error: wit::Error) -> DestinationError {
+    fn refused(&self, error: GuestError) -> DestinationError {
         let shown = |text: &str, max| readable(&self.redaction.apply(text), max);
         let given = error.context.into_iter().take(CONTEXT_MAX);
         let mut context: Vec<(String, String)> = given.map(|(name, value)| (shown(&name, 100), shown(&value, 500))).collect();
@@ -109,7 +112,7 @@ impl Session {
             context.push(("refused".to_owned(), refusal));
         }
         DestinationError {
-            kind: kind(error.kind),
+            kind: error.kind,
             retryable: error.retryable,
             retry_after: error.retry_after_ms.map(|wait| Duration::from_millis(wait).min(RETRY_AFTER_MAX)),
             message: shown(&error.message, MESSAGE_MAX),
@@ -118,7 +121,7 @@ impl Session {
     }
 
     /// An object that the plug-in reports; `asked` is the key that it must have.
-    pub(super) fn object(&self, object: wit::Object, asked: Option<&str>) -> Result<Object, DestinationError> {
+    pub(super) fn object(&self, object: Object, asked: Option<&str>) -> Result<Object, DestinationError> {
         if !is_key(&object.key) {
             return Err(self.broken(format!("it reports an object with the key `{}`, which cannot be", readable(&object.key, 200))));
         }
@@ -126,30 +129,13 @@ impl Session {
             return Err(self.broken(format!("it was asked for `{asked}` and reports `{}`", readable(&object.key, 200))));
         }
         let checksum = object.checksum.map(|checksum| readable(&checksum, 200));
-        Ok(Object { key: object.key, size: object.size, modified_unix_ms: object.modified_unix_ms, checksum })
+        Ok(Object { checksum, ..object })
     }
 }
 
 /// A relative path of plain names, which no terminal and no file system could mistake.
 fn is_key(key: &str) -> bool {
     key.len() <= KEY_MAX && key == readable(key, KEY_MAX) && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
-}
-
-fn kind(kind: wit::ErrorKind) -> DestinationErrorKind {
-    match kind {
-        wit::ErrorKind::InvalidConfig => DestinationErrorKind::InvalidConfig,
-        wit::ErrorKind::AccessDenied => DestinationErrorKind::AccessDenied,
-        wit::ErrorKind::NotFound => DestinationErrorKind::NotFound,
-        wit::ErrorKind::AlreadyExists => DestinationErrorKind::AlreadyExists,
-        wit::ErrorKind::OutOfSpace => DestinationErrorKind::OutOfSpace,
-        wit::ErrorKind::RateLimited => DestinationErrorKind::RateLimited,
-        wit::ErrorKind::Unavailable => DestinationErrorKind::Unavailable,
-        wit::ErrorKind::Timeout => DestinationErrorKind::Timeout,
-        wit::ErrorKind::Integrity => DestinationErrorKind::Integrity,
-        wit::ErrorKind::SessionLost => DestinationErrorKind::SessionLost,
-        wit::ErrorKind::Unsupported => DestinationErrorKind::Unsupported,
-        wit::ErrorKind::Other => DestinationErrorKind::Other,
-    }
 }
 
 #[cfg(test)]

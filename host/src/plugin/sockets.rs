@@ -1,17 +1,22 @@
 //! Sockets of plug-ins: TCP outwards only, few at a time, and only to addresses that a granted name resolved to.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use wasmtime::component::Resource;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily};
-use wasmtime_wasi::p2::bindings::sockets::tcp::TcpSocket;
+use wasmtime_wasi::p2::bindings::sockets::tcp::{HostTcpSocket as _, TcpSocket};
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::Host as Wasi;
+use wasmtime_wasi::p2::pipe::{ClosedInputStream, ClosedOutputStream};
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView};
+use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
-use super::bindings::v0_1::wasi::sockets::tcp_create_socket;
+use super::contract::wasi::wasi::sockets::tcp_create_socket;
 use super::grants::Gate;
 use super::state::State;
+use super::traffic::{CountedInput, CountedOutput};
 
 /// Sockets that one store may hold. More fail at once: a guest that waited for its own sockets would wait for ever.
 pub(super) const SOCKETS_MAX: usize = 32;
@@ -28,6 +33,34 @@ pub(super) fn guard(wasi: &mut WasiCtxBuilder, gate: &Gate) {
         };
         Box::pin(async move { allowed })
     });
+}
+
+/// The two sides of a connected socket.
+type Streams = (Resource<DynInputStream>, Resource<DynOutputStream>);
+
+/// Counts what goes through sockets: their streams are wrapped where WASI hands them out. The linker must allow shadowing.
+pub(super) fn count(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let finish = |mut store: StoreContextMut<'_, State>, (socket,): (Resource<TcpSocket>,)| {
+        store.data_mut().connected(socket).map(|streams| (streams,))
+    };
+    linker.instance("wasi:sockets/tcp@0.2.12")?.func_wrap("[method]tcp-socket.finish-connect", finish)
+}
+
+impl State {
+    fn connected(&mut self, socket: Resource<TcpSocket>) -> wasmtime::Result<Result<Streams, ErrorCode>> {
+        let (input, output) = match self.sockets().finish_connect(socket) {
+            Ok(streams) => streams,
+            Err(error) => return Ok(Err(error.downcast()?)),
+        };
+        let traffic = &self.provision.traffic;
+        let stream = self.table.get_mut(&input)?;
+        let inner = std::mem::replace(stream, Box::new(ClosedInputStream));
+        *stream = Box::new(CountedInput { inner, traffic: Arc::clone(traffic) });
+        let stream = self.table.get_mut(&output)?;
+        let inner = std::mem::replace(stream, Box::new(ClosedOutputStream));
+        *stream = Box::new(CountedOutput { inner, traffic: Arc::clone(traffic) });
+        Ok(Ok((input, output)))
+    }
 }
 
 fn is_any(address: SocketAddr) -> bool {

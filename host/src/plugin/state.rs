@@ -1,9 +1,12 @@
 //! What one store holds: the WASI context of an empty sandbox, the way to what was granted, and what has been used up.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use secrecy::ExposeSecret;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
@@ -14,7 +17,8 @@ use super::grants::Gate;
 use super::http::{Hooks, HttpDoor};
 use super::journal::{Journal, Printed, Redaction, Weight};
 use super::limits::{HANDLES_MAX, HOSTCALL_FUEL, Usage};
-use super::sockets;
+use super::traffic::Traffic;
+use super::{clocks, sockets};
 use crate::ports::{PluginLimits, SecretText};
 
 /// Everything that a plug-in instance gets. The default is nothing at all.
@@ -32,6 +36,10 @@ pub(super) struct Provision {
     pub(super) gate: Gate,
     /// HTTP connections of this instance.
     pub(super) http: Arc<HttpDoor>,
+    /// What it sent and received, by all its stores.
+    pub(super) traffic: Arc<Traffic>,
+    /// Most memory that one of its stores had, in bytes.
+    pub(super) memory_peak: Arc<AtomicU64>,
     /// The one directory.
     pub(super) directory: Option<PathBuf>,
     /// Limits.
@@ -65,13 +73,13 @@ impl State {
         let state = Self {
             table,
             wasi: sandbox(provision, &gate, &journal)?,
-            http: Hooks::new(gate.clone(), Arc::clone(&provision.http)),
+            http: Hooks::new(gate.clone(), Arc::clone(&provision.http), Arc::clone(&provision.traffic)),
             gate,
             provision: Arc::clone(provision),
             journal,
             sockets: HashSet::new(),
             http_context: WasiHttpCtx::new(),
-            usage: Usage::new(provision.limits.clone()),
+            usage: Usage::new(provision.limits.clone(), Arc::clone(&provision.memory_peak)),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.usage);
@@ -83,11 +91,36 @@ impl State {
         Ok(store)
     }
 
+    /// Names the counter of the body that the next call moves.
+    pub(super) fn moving(&mut self, moved: Arc<AtomicU64>) {
+        self.usage.moving(moved);
+    }
+
     /// Begins a call: what is limited per call counts from zero. Must run on the thread that runs the call.
     pub(super) fn begin_call(&mut self) {
         self.usage.begin_call();
         self.journal.begin_call();
         self.gate.forget_refusal();
+    }
+
+    /// Adds a line of the guest to the log.
+    pub(super) fn guest_logs(&mut self, weight: Weight, message: &str) -> wasmtime::Result<()> {
+        self.journal.add(weight, message).map_err(wasmtime::Error::msg)
+    }
+
+    /// The settings, as the guest gets them.
+    pub(super) fn guest_settings(&self) -> String {
+        self.provision.settings.clone()
+    }
+
+    /// A secret, as the guest gets it.
+    pub(super) fn guest_secret(&self, name: &str) -> Option<String> {
+        self.provision.secrets.get(name).map(|secret| secret.expose_secret().to_owned())
+    }
+
+    /// DER of the roots that are trusted.
+    pub(super) fn guest_roots(&self) -> Vec<Vec<u8>> {
+        self.provision.http.roots()
     }
 
     /// What a person should read when the call ended in a trap.
@@ -100,14 +133,28 @@ impl State {
 fn sandbox(provision: &Provision, gate: &Gate, journal: &Journal) -> Result<WasiCtx, PluginError> {
     let mut wasi = WasiCtx::builder();
     wasi.stdout(Printed::new(journal.clone(), Weight::Info)).stderr(Printed::new(journal.clone(), Weight::Warn));
+    clocks::coarsen(&mut wasi);
     sockets::guard(&mut wasi, gate);
     if let Some(directory) = &provision.directory {
         // See `call`: the thread is one that may block.
         wasi.allow_blocking_current_thread(true)
-            .preopened_dir(directory, "/data", FsPerms::ReadWrite)
+            .preopened_dir(directory, "/data", permissions(directory))
             .map_err(|source| PluginError::directory(directory, source))?;
     }
     Ok(wasi.build())
+}
+
+/// What the file system permits. WASI knows `EROFS` as an I/O error like any other, which nobody could tell from a broken disk.
+fn permissions(directory: &Path) -> FsPerms {
+    let read_only = statvfs(directory).is_ok_and(|status| status.f_flag.contains(StatVfsMountFlags::RDONLY));
+    if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Before what it holds.
+        self.http.end();
+    }
 }
 
 impl WasiView for State {

@@ -48,6 +48,8 @@ pub struct Limits {
     pub max_object_size: Option<u64>,
     /// How many uploads may run at once; at least 1.
     pub parallel_uploads: u32,
+    /// Bytes that are free for objects, where the service says.
+    pub free_bytes: Option<u64>,
 }
 
 /// One stored object as the service reports it.
@@ -145,6 +147,10 @@ impl fmt::Display for DestinationError {
 pub trait Destination: Send + Sync {
     /// Name of the instance in the configuration.
     fn name(&self) -> &str;
+    /// Whether [`Self::delete`] was granted; where not, it fails, and what a dead run left stays.
+    fn may_delete(&self) -> bool {
+        true
+    }
     /// Proves that settings, credentials and permissions work.
     async fn probe(&self) -> Result<Limits, DestinationError>;
     /// Opens a new upload session. No object appears under `key` before [`Upload::finish`].
@@ -160,6 +166,10 @@ pub trait Destination: Send + Sync {
     async fn list(&self, prefix: &str, cursor: Option<&str>) -> Result<ObjectPage, DestinationError>;
     /// Removes one object; removing nothing is success.
     async fn delete(&self, key: &str) -> Result<(), DestinationError>;
+    /// Keeps one object from being changed or removed until then, by anybody; never shortens an earlier time.
+    async fn protect(&self, key: &str, until_unix_ms: u64) -> Result<(), DestinationError>;
+    /// An address from which anybody who holds it can download the object for so many seconds.
+    async fn share(&self, key: &str, lifetime_seconds: u32) -> Result<String, DestinationError>;
 }
 
 /// One upload session. Dropping it leaves it resumable by its token.

@@ -11,11 +11,12 @@ mod source;
 pub use destination::{
     BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload, body_sink,
 };
-pub use meter::{Meter, Warning, Warnings};
+pub use meter::{Meter, PartKind, PartProgress, Warning, Warnings};
 pub use settings::{
     DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PatternError, PluginLimits,
-    SecretText, TlsMode,
+    PluginSettings, SecretText, TlsMode, TrustedKey, key_name, name_pattern,
 };
 pub use source::{
-    DirectoryPassport, DumpEntry, ObjectKind, ObjectPassport, SchemaPassport, ServerInfo, SnapshotPosition, TableKind, TablePassport,
+    DirectoryPassport, DumpEntry, ObjectKind, ObjectPassport, SchemaPassport, ServerInfo, SnapshotPosition, SpareBuffers, TableKind,
+    TablePassport,
 };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,10 +34,20 @@ pub struct MysqlSettings {
     pub exclude_rows: Vec<String>,
     /// Connections that read at once; at least 1.
     pub connections: usize,
-    /// How long to wait for the brief global read lock before giving up.
+    /// How long to wait for a lock, the brief global one or one on a table, before giving up.
     pub lock_timeout: Duration,
+    /// How long the server may say nothing in the middle of an answer.
+    pub idle_timeout: Duration,
     /// Tenant name to glob patterns of its schemas.
     pub tenants: BTreeMap<String, Vec<String>>,
+}
+
+/// A pattern of schemas, or of `schema.table`: `*` and `?` stand for anything, a dot too; `\` takes their meaning away.
+///
+/// # Errors
+/// When it is malformed.
+pub fn name_pattern(text: &str) -> Result<globset::Glob, globset::Error> {
+    globset::GlobBuilder::new(text).literal_separator(false).backslash_escape(true).build()
 }
 
 /// Where a database server listens.
@@ -107,6 +118,56 @@ pub struct DestinationSettings {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Where plug-ins are, and which of them may be used.
+#[derive(Debug, Clone)]
+pub struct PluginSettings {
+    /// Where a plug-in that is named without a path is looked for, and where new ones are put.
+    pub directory: PathBuf,
+    /// The file with the approvals.
+    pub lock: PathBuf,
+    /// Keys whose signatures count.
+    pub trusted_keys: Vec<TrustedKey>,
+    /// Whether a plug-in needs a signature by one of them.
+    pub require_signed: bool,
+}
+
+/// A public key of minisign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedKey {
+    name: String,
+    key: minisign_verify::PublicKey,
+}
+
+impl TrustedKey {
+    /// Reads one as `minisign -G` prints it: 56 characters that begin with `RW`.
+    ///
+    /// # Errors
+    /// When the text is something else.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        use base64::Engine as _;
+        let fail = || format!("`{text}` is not a public key of minisign; write the line of `minisign.pub` that begins with `RW`");
+        let key = minisign_verify::PublicKey::from_base64(text).map_err(|_| fail())?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|_| fail())?;
+        let name = bytes.get(2..10).and_then(|name| name.try_into().ok()).map(key_name).ok_or_else(fail)?;
+        Ok(Self { name, key })
+    }
+
+    /// Identifier, as minisign prints it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key itself.
+    pub fn key(&self) -> &minisign_verify::PublicKey {
+        &self.key
+    }
+}
+
+/// The identifier of a key as minisign prints it.
+pub fn key_name(bytes: [u8; 8]) -> String {
+    format!("{:016X}", u64::from_le_bytes(bytes))
+}
+
 /// What the administrator granted to one instance. The default grants nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
@@ -114,22 +175,24 @@ pub struct Grants {
     pub network: Vec<NetworkPattern>,
     /// The one directory of the host that the plug-in sees, as `/`.
     pub directory: Option<PathBuf>,
+    /// Whether stored objects may be removed; without it the instance is append-only.
+    pub delete: bool,
 }
 
-/// `host:port`, `*.suffix:port`, or either with `*` as port.
+/// `host:port`, `host:first-last`, `*.suffix:port`, or with `*` as port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkPattern {
     /// Lower-case host name or address; with `wildcard`, the suffix after `*.`.
     pub host: String,
     /// Whether any name below `host` matches (never `host` itself).
     pub wildcard: bool,
-    /// `None` is any port.
-    pub port: Option<u16>,
+    /// First and last port; `*` is every port there is.
+    pub ports: RangeInclusive<u16>,
 }
 
 /// Why a text is no network pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a network pattern: {reason}; write `host:port`, `*.domain:port` or `host:*`")]
+#[error("`{text}` is not a network pattern: {reason}; write `host:port`, `host:first-last`, `*.domain:port` or `host:*`")]
 pub struct PatternError {
     /// What was written.
     pub text: String,
@@ -145,10 +208,7 @@ impl NetworkPattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let fail = |reason| PatternError { text: text.to_owned(), reason };
         let (host, port) = text.rsplit_once(':').ok_or_else(|| fail("there is no port"))?;
-        let port = match port {
-            "*" => None,
-            digits => Some(digits.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(|| fail("the port is not 1 to 65535 or `*`"))?),
-        };
+        let ports = ports(port).ok_or_else(|| fail("the port is not 1 to 65535, a range of such as `30000-30100`, or `*`"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
         let (wildcard, host) = match host.strip_prefix("*.") {
             Some(suffix) => (true, suffix.to_owned()),
@@ -163,12 +223,23 @@ impl NetworkPattern {
         if host.chars().any(|c| c.is_whitespace() || c == '/' || c == '@') {
             return Err(fail("the host has a character that no host name has"));
         }
-        Ok(Self { host, wildcard, port })
+        Ok(Self { host, wildcard, ports })
     }
 
     /// Whether `host` (any case, trailing dot allowed) and `port` fall under this pattern.
     pub fn matches(&self, host: &str, port: u16) -> bool {
-        self.matches_host(host) && self.port.is_none_or(|p| p == port)
+        self.matches_host(host) && self.ports.contains(&port)
+    }
+
+    /// Whether there is a target that falls under both patterns.
+    pub fn meets(&self, other: &Self) -> bool {
+        let ports = self.ports.start() <= other.ports.end() && other.ports.start() <= self.ports.end();
+        let within = |inner: &Self, outer: &Self| match (inner.wildcard, outer.wildcard) {
+            (true, true) => inner.host == outer.host || outer.matches_host(&inner.host),
+            (true, false) => false,
+            (false, _) => outer.matches_host(&inner.host),
+        };
+        ports && (within(self, other) || within(other, self))
     }
 
     /// Whether `host` falls under this pattern on any port.
@@ -187,11 +258,23 @@ impl fmt::Display for NetworkPattern {
             f.write_str("*.")?;
         }
         f.write_str(&self.host)?;
-        match self.port {
-            Some(port) => write!(f, ":{port}"),
-            None => f.write_str(":*"),
+        match (self.ports.start(), self.ports.end()) {
+            (1, &u16::MAX) => f.write_str(":*"),
+            (first, last) if first == last => write!(f, ":{first}"),
+            (first, last) => write!(f, ":{first}-{last}"),
         }
     }
+}
+
+/// Reads the part after the host.
+fn ports(text: &str) -> Option<RangeInclusive<u16>> {
+    let port = |digits: &str| digits.parse::<u16>().ok().filter(|port| *port != 0 && digits.bytes().all(|b| b.is_ascii_digit()));
+    let (first, last) = match text.split_once('-') {
+        _ if text == "*" => (1, u16::MAX),
+        Some((first, last)) => (port(first)?, port(last)?),
+        None => (port(text)?, port(text)?),
+    };
+    (first <= last).then_some(first..=last)
 }
 
 /// What one plug-in instance may use up before its call ends as a failed copy.
@@ -207,7 +290,7 @@ pub struct PluginLimits {
     pub instances: usize,
     /// Elements of one table.
     pub table_elements: usize,
-    /// Time on the processor in one call without giving control back.
+    /// Time on the processor in one call, and again for every 64 MiB of the body that it moves.
     pub cpu: Duration,
     /// Time on the wall for one call, waiting included.
     pub wall: Duration,
@@ -245,11 +328,50 @@ mod tests {
         assert!(!wild.matches("example.com", 443));
         assert!(!wild.matches("badexample.com", 443));
         assert!(!wild.matches(".example.com", 443));
+        let range = NetworkPattern::parse("ftp.example.com:30000-30100").expect("valid");
+        for (port, inside) in [(29_999, false), (30_000, true), (30_100, true), (30_101, false)] {
+            assert_eq!(range.matches("ftp.example.com", port), inside, "{port}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_is_written() {
+        for text in ["a.example:443", "*.example:30000-30100", "a.example:*"] {
+            assert_eq!(NetworkPattern::parse(text).expect("valid").to_string(), text);
+        }
+    }
+
+    #[test]
+    fn patterns_meet_where_one_target_falls_under_both() {
+        let meet = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|text| NetworkPattern::parse(text).expect("valid"));
+            (one.meets(&other), other.meets(&one))
+        };
+        for (one, other) in [("a.b:1", "a.b:*"), ("*.b:1", "a.b:1"), ("*.b:1", "*.a.b:1"), ("*.b:*", "*.b:7")] {
+            assert_eq!(meet(one, other), (true, true), "{one} {other}");
+        }
+        for (one, other) in [("a.b:1", "a.b:2"), ("*.b:1", "b:1"), ("*.b:1", "*.c:1"), ("a.b:1", "xa.b:1")] {
+            assert_eq!(meet(one, other), (false, false), "{one} {other}");
+        }
     }
 
     #[test]
     fn a_pattern_that_could_mean_more_than_it_says_is_refused() {
-        for text in ["example.com", "*:443", "exa*mple.com:443", "example.com:0", "example.com:99999", ":443", "http://x:80", "a b:1"] {
+        for text in [
+            "example.com",
+            "*:443",
+            "exa*mple.com:443",
+            "example.com:0",
+            "example.com:99999",
+            ":443",
+            "http://x:80",
+            "a b:1",
+            "example.com:2-1",
+            "example.com:0-9",
+            "example.com:1-",
+            "example.com:1-99999",
+            "example.com:+1-2",
+        ] {
             assert!(NetworkPattern::parse(text).is_err(), "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! What sources report: the passport of a set, and the entries of a dump.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,29 @@ pub struct DumpEntry {
     pub name: String,
     /// The whole content.
     pub data: Vec<u8>,
+}
+
+/// Buffers of entries that were taken, for the next ones: memory that comes anew from the system is zeroed each time.
+#[derive(Debug, Default)]
+pub struct SpareBuffers(Mutex<Vec<Vec<u8>>>);
+
+impl SpareBuffers {
+    /// Buffers that are kept; more are freed.
+    const KEPT: usize = 4;
+
+    /// An empty buffer, with room where one is spare.
+    pub fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps a buffer for later.
+    pub fn put(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < Self::KEPT {
+            spare.push(buffer);
+        }
+    }
 }
 
 /// The server that a dump came from.
@@ -50,6 +74,9 @@ pub struct SchemaPassport {
     pub tables: Vec<TablePassport>,
     /// Everything else, sorted by kind and name.
     pub objects: Vec<ObjectPassport>,
+    /// What the account may not see of it, so that the dump is short of it: `triggers`, `` procedure `fechar` ``.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
 }
 
 /// Kind of a table.
@@ -133,4 +160,10 @@ pub struct DirectoryPassport {
     pub excluded: u64,
     /// Files that changed or vanished while they were read; each is also a warning.
     pub unstable: u64,
+    /// Files and directories that could not be read, wholly or in part; each is also a warning.
+    #[serde(default)]
+    pub unreadable: u64,
+    /// The first of them, by their paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_paths: Vec<String>,
 }

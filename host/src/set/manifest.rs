@@ -1,9 +1,12 @@
 //! The manifest: which artifacts a set holds, how they were made, their sizes and digests. Format `cofre-set-1`,
 //! documented in `docs/formats/manifest.md`. It says nothing of the content: that is in the encrypted passport.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::SetName;
+use super::layout::{MANIFEST, SEAL};
 
 /// What the first field of every manifest says.
 const FORMAT: &str = "cofre-set-1";
@@ -38,6 +41,12 @@ pub struct Manifest {
     pub files: Vec<FileRecord>,
     /// How many warnings the run gave; their texts are in the passport.
     pub warnings: u64,
+    /// What the run was told to take alone (`--only`); empty for a set of everything.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub selection: Vec<String>,
+    /// What a person called it (`--tag`); retention may keep by these.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
 }
 
 /// How artifacts are encrypted: the options of `openssl enc`.
@@ -61,7 +70,7 @@ pub struct EncryptionRecord {
 pub struct CompressionRecord {
     /// `gzip` or `zstd`.
     pub algorithm: String,
-    /// Level asked for.
+    /// Level of directories; databases may have a lower one.
     pub level: i32,
 }
 
@@ -77,6 +86,25 @@ pub enum ArtifactKind {
     Directory,
     /// cofre's own configuration, plug-in pins and the passport of the set.
     Own,
+}
+
+impl ArtifactKind {
+    const ALL: [Self; 4] = [Self::Schema, Self::Grants, Self::Directory, Self::Own];
+
+    /// Its name, as in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Grants => "grants",
+            Self::Directory => "directory",
+            Self::Own => "own",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 }
 
 /// One artifact.
@@ -105,19 +133,57 @@ pub struct ArtifactRecord {
     pub sha256: String,
     /// MD5 of the ciphertext, hex.
     pub md5: String,
+    /// When its source was read. A schema is as it was at one moment, which lies in between.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub read: Option<Period>,
 }
 
-/// An artifact that could not be made.
+/// From when to when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    /// Its start, RFC 3339.
+    pub from: jiff::Timestamp,
+    /// Its end, RFC 3339.
+    pub to: jiff::Timestamp,
+}
+
+impl Period {
+    /// From the earliest start to the latest end; `None` of nothing.
+    pub fn around(periods: impl IntoIterator<Item = Self>) -> Option<Self> {
+        periods.into_iter().reduce(|one, other| Self { from: one.from.min(other.from), to: one.to.max(other.to) })
+    }
+}
+
+/// An artifact that could not be made, or that lacks some of its files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MissingRecord {
     /// What it would have been made from.
     pub kind: ArtifactKind,
-    /// Schema name, directory path, or source name.
+    /// Schema name ([`ALL_SCHEMAS`] for all those of a server), directory path, or source name.
     pub name: String,
     /// Name of the configured source, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<String>,
+    /// How many files of a directory, or objects of a schema, could not be read; the artifact is there without them, and their names are in
+    /// the passport. Absent: there is no artifact.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub parts: Option<u64>,
+}
+
+/// What stands in a [`MissingRecord`] for all schemas of a server that could not be read at all.
+pub const ALL_SCHEMAS: &str = "*";
+
+impl MissingRecord {
+    /// In words, for a person: `/etc`, `main: *`, `/etc (3 of its parts)`.
+    pub fn described(&self) -> String {
+        match (self.parts, &self.source) {
+            (Some(parts), _) => format!("{} ({parts} of its parts)", self.name),
+            (None, Some(source)) if self.name == ALL_SCHEMAS || self.kind == ArtifactKind::Grants => format!("{source}: {}", self.name),
+            _ => self.name.clone(),
+        }
+    }
 }
 
 /// One readable file.
@@ -185,15 +251,17 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
-        let mut seen = std::collections::BTreeSet::new();
+    /// The rules of the format that its syntax does not tell.
+    pub(super) fn check(&self) -> Result<(), ManifestError> {
+        // Where letter case does not count, two keys that differ in nothing else are one file.
+        let mut seen: BTreeSet<String> = [MANIFEST, SEAL].map(str::to_lowercase).into();
         let artifacts = self.artifacts.iter().map(|a| (&a.key, &a.sha256, &a.md5));
         for (key, sha256, md5) in artifacts.chain(self.files.iter().map(|f| (&f.key, &f.sha256, &f.md5))) {
             if !is_safe_key(key) {
                 return Err(ManifestError::Unsound(format!("`{key}` is not a key of a set")));
             }
-            if !seen.insert(key) {
-                return Err(ManifestError::Unsound(format!("`{key}` stands in it twice")));
+            if !seen.insert(key.to_lowercase()) {
+                return Err(ManifestError::Unsound(format!("two files of the set would be called `{key}`")));
             }
             if !is_hex(sha256, 64) || !is_hex(md5, 32) {
                 return Err(ManifestError::Unsound(format!("a digest of `{key}` is no digest")));
@@ -207,9 +275,14 @@ impl Manifest {
         self.artifacts.iter().find(|artifact| artifact.key == key)
     }
 
-    /// Whether everything that was to be read is in the set.
+    /// Whether everything that was to be read is in the set. What was to be read may have been a selection.
     pub fn is_whole(&self) -> bool {
         self.missing.is_empty()
+    }
+
+    /// What has no artifact at all.
+    pub fn absent(&self) -> impl Iterator<Item = &MissingRecord> {
+        self.missing.iter().filter(|missing| missing.parts.is_none())
     }
 
     /// Ciphertext bytes of all artifacts.
@@ -264,10 +337,13 @@ pub(super) mod tests {
                 size: 80,
                 sha256: "ab".repeat(32),
                 md5: "cd".repeat(16),
+                read: None,
             }],
             missing: Vec::new(),
             files: Vec::new(),
             warnings: 0,
+            selection: Vec::new(),
+            tags: Vec::new(),
         }
     }
 

@@ -12,9 +12,12 @@ mod seal;
 mod sums;
 
 pub use layout::{
-    BACKUP_LOG, MANIFEST, MD5SUMS, RESTORE_NOTES, SEAL, SHA256SUMS, directory_key, grants_key, own_key, schema_key, schema_stems, set_key,
+    ArtifactKeys, BACKUP_LOG, Contents, MANIFEST, MD5SUMS, PINNED, RESTORE_NOTES, SEAL, SHA256SUMS, own_key, set_key, stem_of,
 };
-pub use manifest::{ArtifactKind, ArtifactRecord, CompressionRecord, EncryptionRecord, FileRecord, Manifest, ManifestError, MissingRecord};
+pub use manifest::{
+    ALL_SCHEMAS, ArtifactKind, ArtifactRecord, CompressionRecord, EncryptionRecord, FileRecord, Manifest, ManifestError, MissingRecord,
+    Period,
+};
 pub use name::{SetName, SetNameError};
 pub use notes::restore_notes;
 pub use passport::{DirectoryEntry, Passport, PassportError, SchemaEntry, ServerEntry};

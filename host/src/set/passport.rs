@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SetName;
+use super::{Period, SetName};
 use crate::ports::{DirectoryPassport, SchemaPassport, ServerInfo, SnapshotPosition, Warning};
 
 const FORMAT: &str = "cofre-passport-1";
@@ -40,6 +40,9 @@ pub struct ServerEntry {
     pub server: ServerInfo,
     /// Where the snapshot lies in its history.
     pub position: SnapshotPosition,
+    /// When the snapshot was taken: at a moment in between.
+    #[serde(default)]
+    pub taken: Option<Period>,
 }
 
 /// One schema.
@@ -60,6 +63,9 @@ pub struct DirectoryEntry {
     /// What it held.
     #[serde(flatten)]
     pub passport: DirectoryPassport,
+    /// When it was read: what changed or was deleted before is not of the moment of the databases.
+    #[serde(default)]
+    pub read: Option<Period>,
 }
 
 /// Why a passport cannot be used.

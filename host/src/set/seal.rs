@@ -88,11 +88,12 @@ pub enum SealError {
 }
 
 impl SealedManifest {
-    /// Seals a manifest under `key`, which is used up by it.
+    /// Seals a manifest under `key`, which is used up by it. Its own rules are checked first: what nobody could open is never sealed.
     ///
     /// # Errors
-    /// When the manifest cannot be written.
+    /// When the manifest is not sound, or cannot be written.
     pub fn seal(manifest: Manifest, key: SealKey) -> Result<Self, SealError> {
+        manifest.check()?;
         let bytes = manifest.to_bytes()?;
         let tag = key.authenticator(&bytes).finalize().into_bytes();
         let mut seal = format!("{FORMAT}\nkdf: pbkdf2-hmac-sha256\niterations: {}\n", key.iterations);
@@ -184,6 +185,16 @@ mod tests {
         let seal = sealed.seal_text().as_bytes();
         assert_eq!(SealedManifest::open(sealed.bytes().to_vec(), seal, b"segredo").expect("holds").manifest(), &sample());
         assert!(matches!(SealedManifest::open(sealed.bytes().to_vec(), seal, b"segred0"), Err(SealError::Broken)));
+    }
+
+    #[test]
+    fn what_nobody_could_open_is_not_sealed() {
+        let mut manifest = sample();
+        let mut second = manifest.artifacts[0].clone();
+        second.key.make_ascii_uppercase();
+        manifest.artifacts.push(second);
+        let refused = SealedManifest::seal(manifest, SealKey::fresh(b"segredo", ROUNDS).expect("random")).expect_err("one key twice");
+        assert!(matches!(refused, SealError::Manifest(ManifestError::Unsound(_))), "{refused}");
     }
 
     #[test]

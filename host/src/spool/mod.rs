@@ -13,11 +13,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FallocateFlags, FlockOperation};
 
 use crate::set::SetName;
 
-pub use set::{Available, Follower, SpoolSet, SpoolWriter};
+pub use set::{Available, Follower, Relief, SpoolSet, SpoolWriter};
 pub use space::SpaceRule;
 
 /// Extension of a set that is being removed.
@@ -112,14 +112,28 @@ impl Spool {
         &self.directory
     }
 
-    /// A private directory for downloads.
+    /// Whether a download of `size` bytes would fit beside the reserve.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn scratch(&self) -> Result<PathBuf, SpoolError> {
+    /// [`SpoolError::Full`] when it would not.
+    pub fn check_scratch(&self, size: u64) -> Result<(), SpoolError> {
+        self.rule.check(&self.directory, size)
+    }
+
+    /// A private file without a name for a download of `size` bytes. Its space is taken at once, so that neither it nor a run that
+    /// writes meanwhile finds the disk full in the middle; where the file system cannot do that, there is at least room now.
+    ///
+    /// # Errors
+    /// When there is no room for it beside the reserve, or it cannot be made.
+    pub fn scratch_file(&self, size: u64) -> Result<File, SpoolError> {
+        self.check_scratch(size)?;
         let path = self.directory.join("scratch");
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed("make", &path))?;
-        Ok(path)
+        let file = tempfile::tempfile_in(&path).map_err(failed("make a file in", &path))?;
+        if size > 0 && rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size) == Err(rustix::io::Errno::NOSPC) {
+            return Err(failed("take the space for a download in", &path)(rustix::io::Errno::NOSPC.into()));
+        }
+        Ok(file)
     }
 
     /// Takes the one lock that lets a run begin.
@@ -283,6 +297,18 @@ mod tests {
         let (_directory, spool) = spool();
         std::fs::set_permissions(spool.directory(), std::fs::Permissions::from_mode(0o777)).expect("changed");
         assert!(matches!(Spool::open(spool.directory(), SpaceRule::default()), Err(SpoolError::Open(_))));
+    }
+
+    #[test]
+    fn a_download_takes_its_space_at_once_and_never_the_reserve() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(&directory.path().join("spool"), SpaceRule::default()).expect("opens");
+        let file = spool.scratch_file(3 << 20).expect("there is room");
+        let status = file.metadata().expect("a status");
+        assert!(status.len() == 0 && status.blocks() * 512 >= 3 << 20, "{} blocks", status.blocks());
+        let rule = SpaceRule { reserve: u64::MAX, ..SpaceRule::default() };
+        let spool = Spool::open(&directory.path().join("spool"), rule).expect("opens");
+        assert!(matches!(spool.scratch_file(1), Err(SpoolError::Full { needed: 1, .. })));
     }
 
     #[test]

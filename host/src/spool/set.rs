@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::space::{Gauge, Verdict, statvfs_free};
-use super::{PARTIAL, REMOVED, SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
+use super::{PARTIAL, PRODUCING, REMOVED, SEALED, STATE, SpaceRule, SpoolError, failed, sync_directory, write_durably};
 use crate::ports::BodySource;
 use crate::set::SetName;
 
@@ -60,7 +60,11 @@ struct Shared {
     freed: Condvar,
     gauge: Gauge,
     cancel: Mutex<CancellationToken>,
+    relief: Mutex<Option<Relief>>,
 }
+
+/// Makes room beside a set, and tells whether it made any.
+pub type Relief = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// One set in the spool.
 #[derive(Clone)]
@@ -94,7 +98,7 @@ impl SpoolSet {
     }
 
     pub(super) fn with_gauge(name: SetName, directory: PathBuf, rule: SpaceRule, gauge: Gauge) -> Self {
-        let shared = Shared { files: Mutex::default(), freed: Condvar::new(), gauge, cancel: Mutex::default() };
+        let shared = Shared { files: Mutex::default(), freed: Condvar::new(), gauge, cancel: Mutex::default(), relief: Mutex::default() };
         Self { name, directory, rule, shared: Arc::new(shared) }
     }
 
@@ -106,6 +110,11 @@ impl SpoolSet {
     /// Lets a writer that waits for space end with its run.
     pub fn cancelled_by(&self, cancel: &CancellationToken) {
         *self.shared.cancel.lock().unwrap_or_else(PoisonError::into_inner) = cancel.clone();
+    }
+
+    /// Lets a writer ask for room beside the set, once nothing of the set itself can go.
+    pub fn relieved_by(&self, relief: Relief) {
+        *self.shared.relief.lock().unwrap_or_else(PoisonError::into_inner) = Some(relief);
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -238,6 +247,15 @@ impl SpoolSet {
         Ok(())
     }
 
+    /// Gives a sealed set up: its files go, and what is left of it is removed from the destinations as of a dead one.
+    ///
+    /// # Errors
+    /// When that cannot be written down, or something in it cannot be removed.
+    pub fn give_up(&self) -> Result<(), SpoolError> {
+        write_durably(&self.directory.join(STATE), PRODUCING.as_bytes())?;
+        self.discard()
+    }
+
     /// Waits until every writer has room for its next step beside the reserve: as long as copies may free some, and after
     /// giving up what only a later run would want.
     fn wait_for_space(&self) -> Result<(), SpoolError> {
@@ -255,6 +273,15 @@ impl SpoolSet {
                 files.remove(&key);
                 delete(&self.path(&key));
                 continue;
+            }
+            let relief = self.shared.relief.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(relief) = relief {
+                drop(files);
+                let relieved = relief();
+                files = self.files();
+                if relieved {
+                    continue;
+                }
             }
             let being_copied =
                 |entry: &Entry| entry.need == Need::Copies && matches!(*entry.growth.borrow(), Growth::Finished(size) if size > 0);

@@ -26,6 +26,33 @@ pub fn init_done(config: &Path, passphrase: &Path, locale: Locale) -> String {
     }
 }
 
+/// Which plug-ins were approved at the first start; nothing where it was not the first.
+pub fn init_plugins(directory: &Path, approved: Option<&[String]>, locale: Locale) -> String {
+    let Some(approved) = approved else { return String::new() };
+    let (directory, names) = (directory.display(), approved.join(", "));
+    match (locale, approved.is_empty()) {
+        (Locale::PtBr, true) => {
+            format!("Nenhum plug-in aprovado em {directory}. Copie-os para lá e execute: cofre plugin add {directory}\n")
+        }
+        (Locale::En, true) => {
+            format!("No plug-in was approved in {directory}. Copy them there, then run: cofre plugin add {directory}\n")
+        }
+        (Locale::PtBr, false) => format!("Plug-ins aprovados em {directory}: {names}\n"),
+        (Locale::En, false) => format!("Plug-ins approved in {directory}: {names}\n"),
+    }
+}
+
+/// What `cofre plugin new` says when it is done.
+pub fn plugin_made(folder: &Path, files: &[&str], locale: Locale) -> String {
+    let (folder, files) = (folder.display(), files.join(", "));
+    match locale {
+        Locale::PtBr => {
+            format!("Projeto criado em {folder}: {files}\n\nPróximo passo: leia {folder}/README.md e execute os testes que ele descreve.\n")
+        }
+        Locale::En => format!("Project made in {folder}: {files}\n\nNext: read {folder}/README.md and run the tests that it names.\n"),
+    }
+}
+
 /// One page to print and keep somewhere else.
 pub fn recovery_sheet(config: &Path, passphrase: &Path, locale: Locale) -> String {
     let text = locale.pick(include_str!("recovery.pt-BR.txt"), include_str!("recovery.en.txt"));

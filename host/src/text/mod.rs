@@ -1,10 +1,16 @@
 //! What people read, in Brazilian Portuguese and in English. The Portuguese wording of results is the mission's own.
 
 mod init;
+mod login;
+mod prune;
 mod report;
+mod trial;
 
-pub use init::{configuration_template, init_done, recovery_sheet};
-pub use report::{RunFacts, restore_summary, run_failure, run_summary, verify_summary};
+pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
+pub use login::{login_done, login_paste, login_type};
+pub use prune::prune_summary;
+pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
+pub use trial::{case_line, trial_summary};
 
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,21 +86,60 @@ pub fn run_failure(at: &jiff::ZonedDateTime, error: &str, locale: Locale) -> Str
     }
 }
 
-/// One line for each copy that was verified.
-pub fn verify_summary(set: &str, destination: &str, bytes: u64, problems: &[String], locale: Locale) -> String {
-    if problems.is_empty() {
-        return format!("✅ {set} · {destination}: {} {}", locale.pick("íntegro,", "sound,"), format_size(bytes));
-    }
-    let mut text = format!("❌ {set} · {destination}: {}", locale.pick("COM PROBLEMAS", "DAMAGED"));
-    for problem in problems {
-        let _ = write!(text, "\n   - {problem}");
+/// What the summary of a verified copy tells.
+#[derive(Debug, Clone)]
+pub struct VerifiedFacts {
+    /// Set.
+    pub set: String,
+    /// Destination.
+    pub destination: String,
+    /// Bytes that were read and found right.
+    pub bytes: u64,
+    /// What is wrong with the copy.
+    pub problems: Vec<String>,
+    /// What else a person should know: above all what the set does not hold.
+    pub warnings: Vec<String>,
+}
+
+/// One line for each copy that was verified, and one for everything about it that is not as it should be.
+pub fn verify_summary(facts: &VerifiedFacts, locale: Locale) -> String {
+    let VerifiedFacts { set, destination, bytes, problems, warnings } = facts;
+    let (mark, state) = match (problems.is_empty(), warnings.is_empty()) {
+        (true, true) => ("✅", format!("{} {}", locale.pick("íntegro,", "sound,"), format_size(*bytes))),
+        (true, false) => ("⚠️", format!("{} {}", locale.pick("íntegro, com avisos,", "sound, with warnings,"), format_size(*bytes))),
+        (false, _) => ("❌", locale.pick("COM PROBLEMAS", "DAMAGED").to_owned()),
+    };
+    let mut text = format!("{mark} {set} · {destination}: {state}");
+    for line in problems.iter().chain(warnings) {
+        let _ = write!(text, "\n   - {line}");
     }
     text
 }
 
-/// What was restored.
-pub fn restore_summary(what: &str, place: &str, detail: &str, locale: Locale) -> String {
-    format!("✅ {} {what} → {place} ({detail})", locale.pick("restaurado:", "restored:"))
+/// What the summary of a restored artifact tells.
+#[derive(Debug, Clone)]
+pub struct RestoredFacts {
+    /// What it holds.
+    pub what: String,
+    /// Where it went.
+    pub place: String,
+    /// Counts.
+    pub detail: String,
+    /// Set that it came from.
+    pub set: String,
+    /// Destination that it came from.
+    pub from: String,
+}
+
+/// What was restored, and from which set and destination: whoever asked for the latest must see which that was.
+pub fn restore_summary(facts: &RestoredFacts, dry_run: bool, locale: Locale) -> String {
+    let RestoredFacts { what, place, detail, set, from } = facts;
+    let verb = if dry_run {
+        locale.pick("➜ seria restaurado:", "➜ would be restored:")
+    } else {
+        locale.pick("✅ restaurado:", "✅ restored:")
+    };
+    format!("{verb} {what} → {place} ({detail}) {} {set} · {from}", locale.pick("de", "from"))
 }
 
 #[cfg(test)]
@@ -162,5 +201,36 @@ mod tests {
         facts.destinations.push(("nuvem".into(), Some("time-out".into())));
         assert!(run_summary(&facts, Locale::PtBr).starts_with("❌ FALHA NO BACKUP!"));
         assert!(run_summary(&facts, Locale::En).contains("Place: nuvem: FAILED: time-out"));
+    }
+
+    #[test]
+    fn a_restore_names_its_set_and_its_destination() {
+        let facts = RestoredFacts {
+            what: "empresa1".into(),
+            place: "principal: copia".into(),
+            detail: "12 files".into(),
+            set: "backup_2024_03_15_02_00_15".into(),
+            from: "disco".into(),
+        };
+        insta::assert_snapshot!(
+            restore_summary(&facts, false, Locale::PtBr),
+            @"✅ restaurado: empresa1 → principal: copia (12 files) de backup_2024_03_15_02_00_15 · disco"
+        );
+        assert!(restore_summary(&facts, true, Locale::En).starts_with("➜ would be restored: empresa1"));
+    }
+
+    #[test]
+    fn a_copy_that_is_sound_and_not_whole_says_what_it_lacks() {
+        let facts = VerifiedFacts {
+            set: "backup_2024_03_15_02_00_15".into(),
+            destination: "disco".into(),
+            bytes: 1 << 20,
+            problems: Vec::new(),
+            warnings: vec!["NOT IN THE BACKUP: empresa2".into()],
+        };
+        insta::assert_snapshot!(verify_summary(&facts, Locale::PtBr), @r"
+        ⚠️ backup_2024_03_15_02_00_15 · disco: íntegro, com avisos, 1.00 MiB
+           - NOT IN THE BACKUP: empresa2
+        ");
     }
 }

@@ -95,7 +95,9 @@ impl Destination for Local {
             deleted => deleted?,
         }
         match found?.size {
-            size if size == length => Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: PARALLEL_UPLOADS }),
+            size if size == length => {
+                Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: PARALLEL_UPLOADS, free_bytes: None })
+            }
             size => Err(Error::integrity(format!("a probe of {length} bytes was stored as {size}"))),
         }
     }
@@ -153,6 +155,8 @@ pub(crate) fn object(key: &str, metadata: &Metadata) -> Object {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use cofre_sdk::testing::{FakeHost, Native, Options};
+
     use super::*;
 
     fn local(folder: &tempfile::TempDir, path: &str) -> Local {
@@ -185,6 +189,15 @@ mod tests {
     }
 
     const ALL: Range = Range { offset: 0, length: None };
+
+    #[test]
+    fn it_conforms() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let host = FakeHost::new().settings(serde_json::json!({"path": "copies"})).directory(folder.path());
+        Native::<Local>::new(host).assert_conforms(&Options::default());
+        let left: Vec<_> = std::fs::read_dir(folder.path().join("copies")).expect("made").filter_map(std::result::Result::ok).collect();
+        assert!(left.iter().all(|entry| entry.file_name() == key::PARTIAL), "{left:?}");
+    }
 
     #[test]
     fn an_object_appears_only_when_it_is_finished() {

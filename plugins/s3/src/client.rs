@@ -4,11 +4,12 @@
 //! the bytes and a second digest would cost as much time as the first.
 
 use std::io::Read as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningInstructions, SigningSettings,
+    UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_types::date_time::{DateTime, Format};
@@ -17,9 +18,9 @@ use cofre_sdk::{Error, Object, Result};
 use md5::{Digest as _, Md5};
 
 use crate::address::Address;
-use crate::error;
 use crate::settings::{Settings, check_key};
 use crate::transport::{Answer, Call, Transport};
+use crate::{error, lock};
 
 /// Longest XML answer: a page of 1,000 keys of 1,024 bytes, encoded.
 const LONGEST_ANSWER: u64 = 8 << 20;
@@ -54,6 +55,8 @@ pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) etag: Etag,
     modified_unix_ms: Option<u64>,
+    /// What keeps it from being removed now, where the service says so.
+    pub(crate) kept: Option<String>,
 }
 
 /// An entity tag, and the MD5 that it is where the service makes it one.
@@ -138,28 +141,53 @@ impl Client {
         let size = answer.header("content-length").and_then(|length| length.trim().parse().ok());
         let size = size.ok_or_else(|| Error::other("the service does not say how long the object is"))?;
         let modified = answer.header("last-modified").and_then(|text| unix_ms(text, Format::HttpDate));
-        Ok(Head { size, etag: Etag::of(&answer), modified_unix_ms: modified })
+        Ok(Head { size, etag: Etag::of(&answer), modified_unix_ms: modified, kept: lock::kept_by(&answer, SystemTime::now()) })
     }
 
     fn signed<'a>(&self, ask: Ask<'a>, now: SystemTime) -> Result<Call<'a>> {
-        let cannot_sign = |why: String| Error::other(format!("cannot sign a request: {why}"));
         let url = self.address.url(ask.key, ask.query);
         let body = if self.address.https && !ask.body.is_empty() { SignableBody::UnsignedPayload } else { SignableBody::Bytes(ask.body) };
         let headers = ask.headers.iter().map(|(name, value)| (*name, value.as_str()));
-        let request = SignableRequest::new(ask.method.as_str(), url.as_str(), headers, body).map_err(|e| cannot_sign(e.to_string()))?;
-        let identity = self.credentials.clone().into();
-        let mut how = SigningSettings::default();
-        how.percent_encoding_mode = PercentEncodingMode::Single;
-        how.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let request = SignableRequest::new(ask.method.as_str(), url.as_str(), headers, body).map_err(cannot_sign)?;
+        let mut how = how();
         how.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let parameters =
-            v4::SigningParams::builder().identity(&identity).region(&self.settings.region).name("s3").time(now).settings(how).build();
-        let parameters = parameters.map_err(|e| cannot_sign(e.to_string()))?.into();
-        let (instructions, _) = sign(request, &parameters).map_err(|e| cannot_sign(e.to_string()))?.into_parts();
+        let instructions = self.instructions(request, how, now)?;
         let mut headers: Vec<(String, String)> = ask.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         headers.extend(instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())));
         Ok(Call { method: ask.method, url, headers, body: ask.body })
     }
+
+    /// An address that anybody can `GET` for so long ("Authenticating Requests: Using Query Parameters").
+    pub(crate) fn presigned(&self, full_key: &str, lifetime: Duration, now: SystemTime) -> Result<String> {
+        let url = self.address.url(full_key, &[]);
+        let request = SignableRequest::new("GET", url.as_str(), std::iter::empty(), SignableBody::UnsignedPayload).map_err(cannot_sign)?;
+        let mut how = how();
+        how.signature_location = SignatureLocation::QueryParams;
+        how.expires_in = Some(lifetime);
+        let instructions = self.instructions(request, how, now)?;
+        let query: Vec<_> = instructions.params().iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        Ok(self.address.url(full_key, &query))
+    }
+
+    fn instructions(&self, request: SignableRequest<'_>, how: SigningSettings, now: SystemTime) -> Result<SigningInstructions> {
+        let identity = self.credentials.clone().into();
+        let parameters =
+            v4::SigningParams::builder().identity(&identity).region(&self.settings.region).name("s3").time(now).settings(how).build();
+        let parameters = parameters.map_err(cannot_sign)?.into();
+        Ok(sign(request, &parameters).map_err(cannot_sign)?.into_parts().0)
+    }
+}
+
+/// S3 signs addresses as they are sent.
+fn how() -> SigningSettings {
+    let mut how = SigningSettings::default();
+    how.percent_encoding_mode = PercentEncodingMode::Single;
+    how.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    how
+}
+
+fn cannot_sign(why: impl std::fmt::Display) -> Error {
+    Error::other(format!("cannot sign a request: {why}"))
 }
 
 impl Head {
@@ -245,6 +273,16 @@ mod tests {
         assert!(signed.ends_with("Signature=98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd"), "{signed}");
         let call = example("https").signed(ask(), SystemTime::now()).expect("signed");
         assert!(call.headers.contains(&("x-amz-content-sha256".to_owned(), "UNSIGNED-PAYLOAD".to_owned())));
+    }
+
+    #[test]
+    fn the_published_example_of_an_address_gets_its_published_signature() {
+        let instant = UNIX_EPOCH + Duration::from_hours(380_376);
+        let address = example("https").presigned("test.txt", Duration::from_hours(24), instant).expect("signed");
+        let expected = "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&\
+            X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&\
+            X-Amz-SignedHeaders=host&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+        assert_eq!(address, expected);
     }
 
     #[test]

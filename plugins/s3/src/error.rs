@@ -26,7 +26,7 @@ pub(crate) fn from_answer(answer: &Answer, body: &[u8]) -> Error {
 
 /// What a failure's code means; the status where the code says nothing.
 pub(crate) fn from_failure(status: u16, failure: &Failure) -> Error {
-    let (kind, retryable) = meaning(status, &failure.code);
+    let (kind, retryable) = if is_about_locks(failure) { (ErrorKind::InvalidConfig, false) } else { meaning(status, &failure.code) };
     let words = if failure.message.is_empty() { format!("the service answered {status}") } else { clean(&failure.message) };
     let message = match mend(failure) {
         Some(mend) => format!("{words} ({mend})"),
@@ -65,7 +65,7 @@ fn meaning(status: u16, code: &str) -> (ErrorKind, bool) {
         | "AllAccessDisabled"
         | "InvalidObjectState"
         | "NotSignedUp" => (Kind::AccessDenied, false),
-        "NoSuchKey" | "NotFound" => (Kind::NotFound, false),
+        "NoSuchKey" | "NotFound" | "NoSuchObjectLockConfiguration" => (Kind::NotFound, false),
         "NoSuchUpload" | "InvalidPart" | "InvalidPartOrder" => (Kind::SessionLost, false),
         "QuotaExceeded" | "XMinioStorageFull" | "EntityTooLarge" | "XAmzQuotaExceeded" => (Kind::OutOfSpace, false),
         "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" | "IncompleteBody" => {
@@ -83,8 +83,17 @@ fn meaning(status: u16, code: &str) -> (ErrorKind, bool) {
     }
 }
 
+/// Whether the bucket has no Object Lock; the code alone says that of many things.
+fn is_about_locks(failure: &Failure) -> bool {
+    failure.code == "ObjectLockConfigurationNotFoundError"
+        || (failure.code == "InvalidRequest" && failure.message.to_ascii_lowercase().contains("object lock"))
+}
+
 /// What the administrator can do about it.
 fn mend(failure: &Failure) -> Option<String> {
+    if is_about_locks(failure) {
+        return Some("use a bucket that was made with Object Lock, or leave /object_lock and /legal_hold out".to_owned());
+    }
     Some(match failure.code.as_str() {
         "NoSuchBucket" => "create the bucket, or correct /bucket".to_owned(),
         "PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException" => match &failure.region {
@@ -100,7 +109,8 @@ fn mend(failure: &Failure) -> Option<String> {
     })
 }
 
-fn clean(text: &str) -> String {
+/// The service's words, fit for a line.
+pub(crate) fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(WORDS).collect()
 }
 

@@ -24,11 +24,22 @@ type Fault = (&'static str, u16, Vec<(&'static str, &'static str)>, &'static str
 pub(crate) struct Bucket {
     pub(crate) objects: BTreeMap<String, Vec<u8>>,
     pub(crate) uploads: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
+    /// Key of each upload that was ever opened.
+    opened: BTreeMap<String, String>,
+    /// Locks of objects, and of uploads by their identifier until they are complete.
+    pub(crate) locks: BTreeMap<String, Lock>,
     pub(crate) requests: Vec<String>,
     /// Answers sent instead, once each, to the first request whose line contains the text.
     pub(crate) faults: Vec<Fault>,
     /// Whether the fault's request is carried out all the same, as when only the answer was lost.
     pub(crate) faults_after: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lock {
+    pub(crate) mode: String,
+    pub(crate) until: String,
+    pub(crate) hold: bool,
 }
 
 pub(crate) struct Fake(pub(crate) Rc<RefCell<Bucket>>);
@@ -96,8 +107,11 @@ impl Bucket {
             .collect();
         let id = query.get("uploadId");
         match (call.method, id) {
+            (Method::Get, None) if query.contains_key("uploads") => self.open_uploads(&query),
             (Method::Get, None) if key.is_empty() => self.list(&query),
-            (Method::Post, None) => self.initiate(),
+            (Method::Get, None) if query.contains_key("retention") => self.retention(&key),
+            (Method::Put, None) if query.contains_key("retention") => self.retain(&key, call),
+            (Method::Post, None) => self.initiate(key, call),
             (Method::Put, Some(id)) => self.put_part(id, query["partNumber"].parse().expect("a number"), call.body),
             (Method::Get, Some(id)) => self.parts(id, query["part-number-marker"].parse().expect("a number")),
             (Method::Post, Some(id)) => self.complete(id, key),
@@ -105,6 +119,7 @@ impl Bucket {
                 self.uploads.remove(id).map_or_else(|| failure(404, "NoSuchUpload"), |_| answer(204, &[], vec![]))
             }
             (Method::Put, None) => {
+                self.lock(&key, call);
                 self.objects.insert(key, call.body.to_vec());
                 answer(200, &[("etag", tag(call.body))], vec![])
             }
@@ -134,8 +149,43 @@ impl Bucket {
         answer(206, &[("content-range", format!("bytes {first}-{}/{}", end - 1, bytes.len()))], bytes[first..end].to_vec())
     }
 
-    fn initiate(&mut self) -> Answer {
+    fn open_uploads(&self, query: &BTreeMap<String, String>) -> Answer {
+        let open = self.opened.iter().filter(|(id, key)| self.uploads.contains_key(*id) && key.starts_with(&query["prefix"]));
+        let entry = |(id, key): (&String, &String)| format!("<Upload><Key>{}</Key><UploadId>{id}</UploadId></Upload>", encode(key, true));
+        let uploads: String = open.map(entry).collect();
+        let xml = format!("<ListMultipartUploadsResult><EncodingType>url</EncodingType>{uploads}</ListMultipartUploadsResult>");
+        answer(200, &[], xml.into_bytes())
+    }
+
+    fn lock(&mut self, key: &str, call: &Call<'_>) {
+        let header = |name: &str| call.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default();
+        let hold = header("x-amz-object-lock-legal-hold") == "ON";
+        let lock = Lock { mode: header("x-amz-object-lock-mode"), until: header("x-amz-object-lock-retain-until-date"), hold };
+        if lock.hold || !lock.mode.is_empty() {
+            assert!(call.method == Method::Post || !header("content-md5").is_empty(), "the service refuses a lock without a digest");
+            self.locks.insert(key.to_owned(), lock);
+        }
+    }
+
+    fn retention(&self, key: &str) -> Answer {
+        let Some(lock) = self.locks.get(key) else {
+            return failure(404, if self.objects.contains_key(key) { "NoSuchObjectLockConfiguration" } else { "NoSuchKey" });
+        };
+        answer(200, &[], crate::xml::retention(&lock.mode, &lock.until).into_bytes())
+    }
+
+    fn retain(&mut self, key: &str, call: &Call<'_>) -> Answer {
+        let document: crate::xml::Retention = crate::xml::read(call.body, "retention").expect("well-formed");
+        assert!(call.headers.iter().any(|(name, _)| name == "content-md5"), "the service refuses it without a digest");
+        let lock = self.locks.entry(key.to_owned()).or_default();
+        (lock.mode, lock.until) = (document.mode, document.retain_until_date);
+        answer(200, &[], vec![])
+    }
+
+    fn initiate(&mut self, key: String, call: &Call<'_>) -> Answer {
         let id = format!("id/{}+", self.uploads.len());
+        self.opened.insert(id.clone(), key);
+        self.lock(&id, call);
         self.uploads.insert(id.clone(), BTreeMap::new());
         answer(200, &[], format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>").into_bytes())
     }
@@ -161,6 +211,9 @@ impl Bucket {
 
     fn complete(&mut self, id: &str, key: String) -> Answer {
         let Some(upload) = self.uploads.remove(id) else { return failure(404, "NoSuchUpload") };
+        if let Some(lock) = self.locks.remove(id) {
+            self.locks.insert(key.clone(), lock);
+        }
         let digests: Vec<u8> = upload.values().flat_map(|part| md5(part)).collect();
         let etag = format!("\"{}-{}\"", hex(&md5(&digests)), upload.len());
         self.objects.insert(key, upload.into_values().flatten().collect());

@@ -4,6 +4,7 @@
 mod address;
 mod client;
 mod error;
+mod lock;
 mod settings;
 mod store;
 mod transport;

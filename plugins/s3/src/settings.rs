@@ -18,6 +18,9 @@ const LARGEST_PART: u64 = 64 * MIB;
 /// Largest object of the protocol.
 const LARGEST_OBJECT: u64 = 5 << 40;
 
+/// A hundred years, the service's own limit.
+const LONGEST_LOCK: u32 = 36_500;
+
 /// Settings of one instance.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +49,12 @@ pub struct Settings {
     /// Key for `aws:kms`; left out: the account's default one.
     #[serde(default)]
     pub kms_key_id: Option<String>,
+    /// Keeps each new object from being removed or overwritten for a time; the bucket must have been made with Object Lock.
+    #[serde(default)]
+    pub object_lock: Option<ObjectLock>,
+    /// Puts each new object under a legal hold, which has no end: somebody has to lift it at the service before the object can be removed.
+    #[serde(default)]
+    pub legal_hold: bool,
     /// Bytes of one part: 5 to 64 MiB. An object has at most 10,000 parts, so 16 MiB allows 156 GiB.
     #[serde(default = "Settings::part_size")]
     #[schemars(range(min = 5_242_880, max = 67_108_864))]
@@ -54,6 +63,37 @@ pub struct Settings {
     #[serde(default = "Settings::parallel_uploads")]
     #[schemars(range(min = 1, max = 32))]
     pub parallel_uploads: u32,
+}
+
+/// How long objects are kept, and who may end that early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectLock {
+    /// `governance`: an account with a special permission may end it early. `compliance`: nobody can, not even the account's owner.
+    pub mode: LockMode,
+    /// Days from the moment that an object is stored; 1 to 36,500.
+    #[schemars(range(min = 1, max = 36_500))]
+    pub days: u32,
+}
+
+/// Who may end a lock early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LockMode {
+    /// An account with the permission `s3:BypassGovernanceRetention`.
+    Governance,
+    /// Nobody.
+    Compliance,
+}
+
+impl LockMode {
+    /// As the header has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Governance => "GOVERNANCE",
+            Self::Compliance => "COMPLIANCE",
+        }
+    }
 }
 
 /// Encryption by the service.
@@ -118,6 +158,9 @@ impl Settings {
         if !(1..=32).contains(&self.parallel_uploads) {
             return refuse("/parallel_uploads", "use 1 to 32");
         }
+        if self.object_lock.is_some_and(|lock| !(1..=LONGEST_LOCK).contains(&lock.days)) {
+            return refuse("/object_lock/days", "use 1 to 36,500 days");
+        }
         let header_safe = |text: &Option<String>| text.as_deref().is_none_or(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic()));
         if !header_safe(&self.storage_class) {
             return refuse("/storage_class", "an example is `STANDARD_IA`");
@@ -165,6 +208,8 @@ mod tests {
             (r#"{"bucket": "bkt", "prefix": "a/../b"}"#, "/prefix"),
             (r#"{"bucket": "bkt", "part_size": 1048576}"#, "/part_size"),
             (r#"{"bucket": "bkt", "parallel_uploads": 0}"#, "/parallel_uploads"),
+            (r#"{"bucket": "bkt", "object_lock": {"mode": "governance", "days": 0}}"#, "/object_lock/days"),
+            (r#"{"bucket": "bkt", "object_lock": {"mode": "hard", "days": 1}}"#, "/object_lock/mode"),
             (r#"{"bucket": "bkt", "kms_key_id": "k"}"#, "/kms_key_id"),
             (r#"{"bucket": "bkt", "storage_class": "A\r\nx: y"}"#, "/storage_class"),
             (r#"{"bucket": "bkt", "server_side_encryption": "rot13"}"#, "/server_side_encryption"),

@@ -2,23 +2,26 @@
 
 use std::io::{Read as _, Write as _};
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_smithy_types::date_time::Format;
 use cofre_sdk::http::Method;
-use cofre_sdk::{
-    Context as _, Destination, Error, ErrorKind, Limits, NetworkNeed, Object, Page, Range, Result, SecretNeed, Sink, Upload as _,
-};
+use cofre_sdk::{Context as _, Destination, Error, ErrorKind, Limits, NetworkNeed, Object, Page, Range, Result, SecretNeed, Sink};
 
 use crate::address::decode;
-use crate::client::{Ask, Client, unix_ms};
+use crate::client::{Ask, Client, Head, unix_ms};
+use crate::lock;
 use crate::settings::Settings;
 use crate::transport::{Answer, Network};
-use crate::upload::S3Upload;
+use crate::upload::{S3Upload, send_digested};
 use crate::xml::{self, Listing};
 
 /// Key of the probe. One name, so that where deleting is not permitted one small object stays and not one a probe.
 const PROBE: &str = ".cofre-probe";
+
+/// Longest life of an address to download from, by the protocol: seven days.
+const LONGEST_SHARE: u32 = 604_800;
 
 /// Bytes that a read moves at once.
 const CHUNK: usize = 256 << 10;
@@ -33,13 +36,22 @@ impl S3 {
         Self { client: Rc::new(client) }
     }
 
+    fn remove(&self, key: &str) -> Result<()> {
+        match self.client.send(Ask::new(Method::Delete, &self.client.key(key)?)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed.map(drop),
+        }
+    }
+
     /// Writes, reads and compares the probe object.
     fn write_probe(&self) -> Result<()> {
         let content = b"cofre was here\n";
-        let mut upload = self.begin(PROBE, Some(content.len() as u64))?;
-        upload.write(&mut cofre_sdk::Body::from_reader(&content[..], content.len() as u64))?;
-        upload.finish()?;
         let full_key = self.client.key(PROBE)?;
+        let mut headers = self.client.storage_headers();
+        headers.extend(lock::probe_headers(&self.client.settings, SystemTime::now())?);
+        send_digested(&self.client, Ask { headers, body: content, ..Ask::new(Method::Put, &full_key) })
+            .map_err(|error| lock::of_new_object(&self.client, error))
+            .context("cannot write the probe object")?;
         let found = self.client.send_for_body(Ask::new(Method::Get, &full_key)).context("cannot read the probe object back")?;
         if found == content { Ok(()) } else { Err(Error::integrity("the probe object came back with other bytes")) }
     }
@@ -79,7 +91,7 @@ impl Destination for S3 {
 
     fn probe(&self) -> Result<Limits> {
         self.write_probe().with_context(|| format!("the bucket {} cannot be used", self.client.settings.bucket))?;
-        match self.delete(PROBE) {
+        match self.remove(PROBE) {
             // An account that may not delete is a good one for backups.
             Err(error) if error.kind() == ErrorKind::AccessDenied => cofre_sdk::log!(Info, "the probe object {PROBE} stays: {error}"),
             deleted => deleted?,
@@ -89,6 +101,7 @@ impl Destination for S3 {
             part_size: Some(settings.part_size),
             max_object_size: Some(settings.max_object_size()),
             parallel_uploads: settings.parallel_uploads,
+            free_bytes: None,
         })
     }
 
@@ -155,10 +168,32 @@ impl Destination for S3 {
     }
 
     fn delete(&self, key: &str) -> Result<()> {
-        match self.client.send(Ask::new(Method::Delete, &self.client.key(key)?)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            deleted => deleted.with_context(|| format!("cannot remove {key}")).map(drop),
+        let removing = || format!("cannot remove {key}");
+        // A bucket with locks has versions: it would hide a locked object, and go on keeping it.
+        match self.client.head(&self.client.key(key)?) {
+            Ok(Head { kept: Some(why), .. }) => return Err(Error::access_denied(format!("{}: the service keeps it {why}", removing()))),
+            // An account that may not look may still be one that may remove; and what is missing may be the bucket.
+            Err(error) if !matches!(error.kind(), ErrorKind::AccessDenied | ErrorKind::NotFound) => {
+                return Err(error).with_context(removing);
+            }
+            _ => {}
         }
+        self.remove(key).with_context(removing)
+    }
+
+    fn protect(&self, key: &str, until_unix_ms: u64) -> Result<()> {
+        lock::extend(&self.client, &self.client.key(key)?, until_unix_ms).with_context(|| format!("cannot protect {key}"))
+    }
+
+    fn share(&self, key: &str, lifetime_seconds: u32) -> Result<String> {
+        let sharing = || format!("cannot share {key}");
+        if !(1..=LONGEST_SHARE).contains(&lifetime_seconds) {
+            return Err(Error::invalid_config(format!("{}: an address lives for 1 to {LONGEST_SHARE} seconds (seven days)", sharing())));
+        }
+        let full_key = self.client.key(key)?;
+        // An address of nothing would be found out by whoever it is given to.
+        self.client.head(&full_key).with_context(sharing)?;
+        self.client.presigned(&full_key, Duration::from_secs(lifetime_seconds.into()), SystemTime::now()).with_context(sharing)
     }
 }
 
@@ -295,6 +330,47 @@ mod tests {
         assert_eq!(store.list("", None).expect("listed").objects, []);
         bucket.borrow_mut().faults.push(("PUT", 404, vec![], "<Error><Code>NoSuchBucket</Code></Error>"));
         assert_eq!(store.probe().expect_err("no bucket").kind(), ErrorKind::InvalidConfig);
+    }
+
+    #[test]
+    fn what_is_kept_stays_until_its_time_has_passed() {
+        let (store, bucket) = store("");
+        let (hold, until) = ("x-amz-object-lock-legal-hold", "x-amz-object-lock-retain-until-date");
+        for (headers, says) in [
+            (vec![(hold, "ON"), (until, "2020-01-01T00:00:00Z")], Some("legal hold")),
+            (vec![(hold, "OFF"), (until, "2999-01-01T00:00:00.000Z")], Some("until 2999")),
+            (vec![(until, "tomorrow")], Some("until tomorrow")),
+            (vec![(hold, "OFF"), (until, "2020-01-01T00:00:00Z")], None),
+            (vec![], None),
+        ] {
+            bucket.borrow_mut().objects.insert("a".to_owned(), vec![]);
+            bucket.borrow_mut().faults.push(("HEAD a", 200, headers, ""));
+            match (store.delete("a"), says) {
+                (Ok(()), None) => assert!(bucket.borrow().objects.is_empty()),
+                (Err(error), Some(says)) => {
+                    assert!(error.kind() == ErrorKind::AccessDenied && error.message().contains(says), "{error}");
+                    assert_eq!(bucket.borrow().objects.len(), 1);
+                }
+                (deleted, _) => panic!("{says:?}: {deleted:?}"),
+            }
+        }
+        bucket.borrow_mut().objects.insert("a".to_owned(), vec![]);
+        bucket.borrow_mut().faults.push(("HEAD a", 503, vec![], ""));
+        assert!(store.delete("a").is_err(), "nobody knows whether it is kept");
+        bucket.borrow_mut().faults.push(("HEAD a", 403, vec![], ""));
+        store.delete("a").expect("it may not look, and may remove");
+    }
+
+    #[test]
+    fn an_address_is_given_for_what_is_there_and_for_seven_days_at_most() {
+        let (store, bucket) = store(r#", "prefix": "p""#);
+        bucket.borrow_mut().objects.insert("p/a b".to_owned(), vec![]);
+        let address = store.share("a b", 604_800).expect("shared");
+        assert!(address.starts_with("https://h/bkt/p/a%20b?X-Amz-Algorithm=") && address.contains("X-Amz-Expires=604800"), "{address}");
+        for lifetime in [0, 604_801] {
+            assert_eq!(store.share("a b", lifetime).expect_err("too long").kind(), ErrorKind::InvalidConfig);
+        }
+        assert_eq!(store.share("b", 1).expect_err("missing").kind(), ErrorKind::NotFound);
     }
 
     #[test]

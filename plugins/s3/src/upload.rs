@@ -5,14 +5,17 @@
 
 use std::io::Read as _;
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use cofre_sdk::http::Method;
 use cofre_sdk::{Body, Context as _, Error, ErrorKind, Object, Result, Upload};
 
+use crate::address::decode;
 use crate::client::{Ask, Client, Etag, Head, md5, multipart_etag};
 use crate::error;
+use crate::lock;
 use crate::settings::MOST_PARTS;
-use crate::xml::{self, Completed, Initiated, Parts};
+use crate::xml::{self, Completed, Initiated, Open, Parts, Uploads};
 
 /// Token of a session of which the service holds nothing.
 const NOTHING: &str = "new";
@@ -50,6 +53,7 @@ impl S3Upload {
     pub(crate) fn resume(client: Rc<Client>, key: &str, token: &str) -> Result<Self> {
         let mut upload = Self::begin(client, key, None)?;
         if token == NOTHING {
+            upload.abort_strays();
             return Ok(upload);
         }
         let id = token
@@ -81,15 +85,50 @@ impl S3Upload {
         }
     }
 
+    /// Aborts uploads of this key of which nobody kept the identifier: their opening was cut before its answer came. A service or an account
+    /// that does not list them leaves them to the bucket's lifecycle rule.
+    fn abort_strays(&self) {
+        let query = [("encoding-type", "url"), ("prefix", self.full_key.as_str()), ("uploads", "")];
+        let listed = self.client.send_for_body(Ask { query: &query, ..Ask::new(Method::Get, "") });
+        let strays = listed.and_then(|body| xml::read::<Uploads>(&body, "list of open uploads"));
+        let strays = match strays {
+            Ok(strays) => strays,
+            Err(error) => return cofre_sdk::log!(Debug, "open uploads of {} are not looked for: {error}", self.key),
+        };
+        let encoded = strays.encoding_type.as_deref() == Some("url");
+        let own =
+            |upload: &Open| if encoded { decode(&upload.key).as_deref() == Some(&self.full_key) } else { upload.key == self.full_key };
+        for stray in strays.open.iter().filter(|upload| own(upload)) {
+            if let Err(error) = self.abort_one(&stray.upload_id) {
+                cofre_sdk::log!(Warn, "an open upload of {} stays: {error}", self.key);
+            }
+        }
+    }
+
+    fn abort_one(&self, id: &str) -> Result<()> {
+        let query = [("uploadId", id)];
+        match self.client.send(Ask { query: &query, ..Ask::new(Method::Delete, &self.full_key) }) {
+            Err(error) if matches!(error.kind(), ErrorKind::SessionLost | ErrorKind::NotFound) => Ok(()),
+            aborted => aborted.map(drop),
+        }
+    }
+
     /// Whether a first write of `length` bytes is the whole object, since every write but the last has the part size.
     fn is_whole(&self, length: u64) -> bool {
         matches!(self.state, State::Nothing) && (length < self.client.settings.part_size || self.size == Some(length))
     }
 
+    fn headers(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut headers = self.client.storage_headers();
+        headers.extend(lock::headers(&self.client.settings, SystemTime::now())?);
+        Ok(headers)
+    }
+
     fn create(&self) -> Result<State> {
         let query = [("uploads", "")];
-        let headers = self.client.storage_headers();
-        let body = self.client.send_for_body(Ask { query: &query, headers, ..Ask::new(Method::Post, &self.full_key) })?;
+        let headers = self.headers()?;
+        let answer = self.client.send_for_body(Ask { query: &query, headers, ..Ask::new(Method::Post, &self.full_key) });
+        let body = answer.map_err(|error| lock::of_new_object(&self.client, error))?;
         let initiated: Initiated = xml::read(&body, "answer to a new upload")?;
         Ok(State::Multipart { id: initiated.upload_id, parts: Vec::new(), offset: 0, last_was_short: false })
     }
@@ -116,8 +155,9 @@ impl S3Upload {
 
     /// One PUT; returns what the service stored.
     fn put_whole(&self, bytes: &[u8]) -> Result<Head> {
-        let headers = self.client.storage_headers();
-        let sent = send_digested(&self.client, Ask { headers, body: bytes, ..Ask::new(Method::Put, &self.full_key) })?;
+        let headers = self.headers()?;
+        let sent = send_digested(&self.client, Ask { headers, body: bytes, ..Ask::new(Method::Put, &self.full_key) });
+        let sent = sent.map_err(|error| lock::of_new_object(&self.client, error))?;
         let head = self.client.head(&self.full_key)?;
         if sent.text.is_empty() || sent.bare() == head.etag.bare() {
             Ok(head)
@@ -202,11 +242,7 @@ impl Upload for S3Upload {
 
     fn abort(&mut self) -> Result<()> {
         if let State::Multipart { id, .. } = &self.state {
-            let query = [("uploadId", id.as_str())];
-            match self.client.send(Ask { query: &query, ..Ask::new(Method::Delete, &self.full_key) }) {
-                Err(error) if matches!(error.kind(), ErrorKind::SessionLost | ErrorKind::NotFound) => {}
-                aborted => drop(aborted.with_context(|| format!("cannot abort the upload of {}", self.key))?),
-            }
+            self.abort_one(id).with_context(|| format!("cannot abort the upload of {}", self.key))?;
         }
         self.state = State::Ended;
         Ok(())
@@ -214,7 +250,7 @@ impl Upload for S3Upload {
 }
 
 /// Sends bytes with their digest, and compares it with the tag that the service gives them.
-fn send_digested(client: &Client, mut ask: Ask<'_>) -> Result<Etag> {
+pub(crate) fn send_digested(client: &Client, mut ask: Ask<'_>) -> Result<Etag> {
     let digest = md5(ask.body);
     ask.headers.push(("content-md5", aws_smithy_types::base64::encode(digest)));
     let etag = Etag::of(&client.send(ask)?);
@@ -287,6 +323,21 @@ mod tests {
         assert_eq!(upload.finish().expect("finished").size, 4 * PART as u64 + 7);
         let stored = bucket.borrow().objects["big"].clone();
         assert!((0..4).all(|part| stored[part * PART..(part + 1) * PART].iter().all(|byte| usize::from(*byte) == part)));
+    }
+
+    #[test]
+    fn an_upload_whose_opening_was_cut_is_not_left_open() {
+        let (store, bucket) = store("");
+        let mut upload = store.begin("big", None).expect("begun");
+        bucket.borrow_mut().faults_after = true;
+        bucket.borrow_mut().faults.push(("POST big?uploads", 500, vec![], ""));
+        upload.write(&mut body(0, PART)).expect_err("the answer was lost");
+        let token = upload.token();
+        assert_eq!(bucket.borrow().uploads.len(), 1, "the service has opened one");
+        let mut upload = store.resume("big", &token).expect("resumed");
+        assert!(bucket.borrow().uploads.is_empty(), "and keeps it open");
+        upload.write(&mut body(0, PART)).expect("written");
+        assert_eq!(upload.finish().expect("finished").size, PART as u64);
     }
 
     #[test]

@@ -51,6 +51,23 @@ pub(crate) struct Part {
     pub(crate) etag: String,
 }
 
+/// `ListMultipartUploadsResult`
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Uploads {
+    pub(crate) encoding_type: Option<String>,
+    #[serde(rename = "Upload", default)]
+    pub(crate) open: Vec<Open>,
+}
+
+/// One upload that is neither complete nor aborted.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Open {
+    pub(crate) key: String,
+    pub(crate) upload_id: String,
+}
+
 /// `ListBucketResult`
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -70,6 +87,14 @@ pub(crate) struct Listed {
     pub(crate) key: String,
     pub(crate) size: u64,
     pub(crate) last_modified: Option<String>,
+}
+
+/// `Retention`
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Retention {
+    pub(crate) mode: String,
+    pub(crate) retain_until_date: String,
 }
 
 /// Reads an answer of the kind that was asked for.
@@ -104,6 +129,14 @@ pub(crate) fn completion<'a>(etags: impl Iterator<Item = &'a str>) -> String {
     }
     out.push_str("</CompleteMultipartUpload>");
     out
+}
+
+/// The body of PutObjectRetention.
+pub(crate) fn retention(mode: &str, until: &str) -> String {
+    let (mode, until) = (quick_xml::escape::escape(mode), quick_xml::escape::escape(until));
+    format!(
+        r#"<Retention xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"#
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,30 @@
 //! `std::fs` works there too, but moves 4 KiB at a time; this speaks `wasi:filesystem` itself, and hands whole bodies from stream to
 //! file without copying them through the component. Outside a component it works on any directory, for tests.
 //! Paths are relative to the directory, with `/` between parts; symbolic links are never followed.
+//!
+//! # Examples
+//!
+//! ```
+//! use cofre_sdk::files::Dir;
+//! use cofre_sdk::{Body, Context as _, Result};
+//!
+//! /// Stores a body under a name that shows only whole.
+//! fn store(dir: &Dir, name: &str, body: &mut Body) -> Result<u64> {
+//!     let partial = format!("{name}.part");
+//!     let mut file = dir.create(&partial).with_context(|| format!("cannot make {partial}"))?;
+//!     let size = file.write_body(0, body).with_context(|| format!("cannot write {partial}"))?;
+//!     file.sync()?;
+//!     dir.rename(&partial, name)?;
+//!     dir.sync_dir("")?;
+//!     Ok(size)
+//! }
+//! # let path = std::env::temp_dir().join(format!("cofre-doc-files-{}", std::process::id()));
+//! # std::fs::create_dir(&path)?;
+//! # assert_eq!(store(&Dir::at(&path), "db.tar", &mut Body::from_reader(&b"hello"[..], 5))?, 5);
+//! # assert!(path.join("db.tar").is_file());
+//! # std::fs::remove_dir_all(path)?;
+//! # Ok::<(), cofre_sdk::Error>(())
+//! ```
 
 #[cfg_attr(target_arch = "wasm32", path = "wasi.rs")]
 #[cfg_attr(not(target_arch = "wasm32"), path = "native.rs")]
@@ -11,6 +35,16 @@ mod platform;
 pub use platform::{Dir, File};
 
 /// What a directory entry is.
+///
+/// # Examples
+///
+/// ```
+/// # use cofre_sdk::files::{Dir, Kind};
+/// # let dir = Dir::at(std::env::temp_dir());
+/// let found = dir.metadata(".")?;
+/// assert_eq!(found.kind, Kind::Directory);
+/// # Ok::<(), cofre_sdk::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A directory.
@@ -22,6 +56,19 @@ pub enum Kind {
 }
 
 /// One name in a directory.
+///
+/// # Examples
+///
+/// ```
+/// use cofre_sdk::files::{Dir, Kind};
+///
+/// /// The files of a folder, without those of its folders.
+/// fn files(dir: &Dir, folder: &str) -> std::io::Result<Vec<String>> {
+///     let files = dir.entries(folder)?.into_iter().filter(|entry| entry.kind == Kind::File);
+///     Ok(files.map(|entry| format!("{folder}/{}", entry.name)).collect())
+/// }
+/// # assert!(files(&Dir::at("/nowhere"), "x").is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name, without its directory.
@@ -31,6 +78,22 @@ pub struct Entry {
 }
 
 /// What is known of a file.
+///
+/// # Examples
+///
+/// ```
+/// use cofre_sdk::files::{Dir, Kind};
+/// use cofre_sdk::{Error, Object, Result};
+///
+/// fn stat(dir: &Dir, key: &str) -> Result<Object> {
+///     let found = dir.metadata(key)?;
+///     if found.kind != Kind::File {
+///         return Err(Error::not_found(format!("{key} is no object")));
+///     }
+///     Ok(Object { key: key.to_owned(), size: found.size, modified_unix_ms: found.modified_unix_ms, checksum: None })
+/// }
+/// # assert!(stat(&Dir::at(std::env::temp_dir()), ".").is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
     /// What it is.

@@ -15,11 +15,11 @@ use crate::host::{Level, log};
 /// Where the host shows the granted directory.
 const GRANTED: &str = "/data";
 
-/// The granted directory.
+/// The directory of the host that was granted to this instance. Paths are relative to it, with `/` between parts.
 #[derive(Debug)]
 pub struct Dir(Descriptor);
 
-/// An open file.
+/// An open file. Positions are given with each call; it has none of its own.
 #[derive(Debug)]
 pub struct File(Descriptor);
 
@@ -34,6 +34,9 @@ impl Dir {
     }
 
     /// Makes a directory and those above it; those that are there stay.
+    ///
+    /// # Errors
+    /// Where a part of the path is a file, or may not be made.
     pub fn create_dirs(&self, path: &str) -> io::Result<()> {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for part in ends.map(|end| &path[..end]).filter(|part| !part.is_empty()) {
@@ -45,47 +48,74 @@ impl Dir {
         Ok(())
     }
 
-    /// Opens a file for reading and writing, making it where there is none.
+    /// Opens a file for reading and writing, making it where there is none. What is in it stays: cut it with [`File::set_size`].
+    ///
+    /// # Errors
+    /// `NotFound` where its directory is not there; where it is a link or a directory, or may not be written.
     pub fn create(&self, path: &str) -> io::Result<File> {
         self.open_at(path, OpenFlags::CREATE, DescriptorFlags::READ | DescriptorFlags::WRITE).map(File)
     }
 
     /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; where it is a link, or may not be read.
     pub fn open(&self, path: &str) -> io::Result<File> {
         self.open_at(path, OpenFlags::empty(), DescriptorFlags::READ).map(File)
     }
 
     /// Opens a file for reading and writing that must be there.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; where it is a link or a directory, or may not be written.
     pub fn open_to_write(&self, path: &str) -> io::Result<File> {
         self.open_at(path, OpenFlags::empty(), DescriptorFlags::READ | DescriptorFlags::WRITE).map(File)
     }
 
     /// Moves a file to another name, replacing what is there, in one step.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such file or no directory for the new name.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.0.rename_at(from, &self.0, to).map_err(failed)
     }
 
     /// Removes a file.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; where it is a directory, or may not be removed.
     pub fn remove_file(&self, path: &str) -> io::Result<()> {
         self.0.unlink_file_at(path).map_err(failed)
     }
 
     /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// `DirectoryNotEmpty` where something is in it; `NotFound` where there is none.
     pub fn remove_dir(&self, path: &str) -> io::Result<()> {
         self.0.remove_directory_at(path).map_err(failed)
     }
 
-    /// Makes the names in a directory durable.
+    /// Makes the names in a directory durable; the empty path is the granted directory itself.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none; what the disk fails with.
     pub fn sync_dir(&self, path: &str) -> io::Result<()> {
         self.directory(path)?.sync().map_err(failed)
     }
 
     /// What is known of a name; of a link, not of what it points to.
+    ///
+    /// # Errors
+    /// `NotFound` where there is nothing of that name.
     pub fn metadata(&self, path: &str) -> io::Result<Metadata> {
         self.0.stat_at(PathFlags::empty(), path).map(|stat| metadata(&stat)).map_err(failed)
     }
 
     /// The names in a directory, in no order. Names that are no UTF-8 cannot cross into a component; they are logged and left out.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such directory.
     pub fn entries(&self, path: &str) -> io::Result<Vec<Entry>> {
         let stream = self.directory(path)?.read_directory().map_err(failed)?;
         let mut entries = Vec::new();
@@ -110,16 +140,25 @@ impl Dir {
 
 impl File {
     /// What is known of this file.
+    ///
+    /// # Errors
+    /// What the file system fails with.
     pub fn metadata(&self) -> io::Result<Metadata> {
         self.0.stat().map(|stat| metadata(&stat)).map_err(failed)
     }
 
-    /// Cuts or extends the file to `size` bytes.
+    /// Cuts or extends the file to `size` bytes; what is new is zeros.
+    ///
+    /// # Errors
+    /// Where it was opened for reading only, or the disk is full.
     pub fn set_size(&mut self, size: u64) -> io::Result<()> {
         self.0.set_size(size).map_err(failed)
     }
 
-    /// Writes what is left of `body` from `offset` on; returns how many bytes that were.
+    /// Writes what is left of `body` from byte `offset` on; returns how many bytes that were.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the body ends early; `StorageFull` where the disk is full. Bytes may have been written by then.
     pub fn write_body(&mut self, offset: u64, body: &mut Body) -> io::Result<u64> {
         // Measured against `descriptor.write` with 1 MiB buffers: half the time, where the host writes on the calling thread.
         let out = self.0.write_via_stream(offset).map_err(failed)?;
@@ -129,13 +168,19 @@ impl File {
         Ok(count)
     }
 
-    /// Writes exactly `length` bytes from `offset` on into `sink`.
+    /// Writes exactly `length` bytes from byte `offset` on into `sink`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` where the file is shorter; what the sink fails with.
     pub fn read_into(&mut self, offset: u64, length: u64, sink: &mut Sink) -> io::Result<()> {
         let stream = self.0.read_via_stream(offset).map_err(failed)?;
         sink.splice(&stream, length)
     }
 
-    /// Makes content and size durable.
+    /// Makes content and size durable. Only then they may be told as stored.
+    ///
+    /// # Errors
+    /// What the disk fails with.
     pub fn sync(&self) -> io::Result<()> {
         self.0.sync().map_err(failed)
     }

@@ -65,20 +65,23 @@ pub(super) struct Fake {
     name: String,
     pub(super) limits: Limits,
     pub(super) checksum: Option<&'static str>,
+    /// Whether deletion is granted.
+    pub(super) delete: bool,
     state: Arc<Mutex<State>>,
     calls: Arc<watch::Sender<usize>>,
 }
 
 impl Fake {
     pub(super) fn new(name: &str, part_size: Option<u64>) -> Self {
-        let limits = Limits { part_size, max_object_size: None, parallel_uploads: 2 };
-        Self { name: name.to_owned(), limits, checksum: Some("md5"), state: Arc::default(), calls: Arc::new(watch::Sender::new(0)) }
+        let limits = Limits { part_size, max_object_size: None, parallel_uploads: 2, free_bytes: None };
+        let calls = Arc::new(watch::Sender::new(0));
+        Self { name: name.to_owned(), limits, checksum: Some("md5"), delete: true, state: Arc::default(), calls }
     }
 
     /// The same store behind a new instance, as after a restart of the host.
     pub(super) fn reopened(&self) -> Self {
         let calls = Arc::new(watch::Sender::new(0));
-        Self { name: self.name.clone(), limits: self.limits, checksum: self.checksum, state: Arc::clone(&self.state), calls }
+        Self { name: self.name.clone(), state: Arc::clone(&self.state), calls, ..*self }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -186,6 +189,10 @@ impl Destination for Fake {
         &self.name
     }
 
+    fn may_delete(&self) -> bool {
+        self.delete
+    }
+
     async fn probe(&self) -> Result<Limits, DestinationError> {
         enter(&self.state, &self.calls, (Verb::Probe, "")).await?;
         Ok(self.limits)
@@ -239,6 +246,14 @@ impl Destination for Fake {
         enter(&self.state, &self.calls, (Verb::Delete, key)).await?;
         self.state().objects.remove(key);
         Ok(())
+    }
+
+    async fn protect(&self, key: &str, _: u64) -> Result<(), DestinationError> {
+        Err(DestinationError::fatal(Kind::Unsupported, format!("cannot protect {key}")))
+    }
+
+    async fn share(&self, key: &str, _: u32) -> Result<String, DestinationError> {
+        Err(DestinationError::fatal(Kind::Unsupported, format!("cannot share {key}")))
     }
 }
 

@@ -202,6 +202,18 @@ async fn a_short_object_is_no_copy() {
 }
 
 #[tokio::test]
+async fn a_wrong_object_stays_and_is_told_where_deletion_is_not_granted() {
+    let mut fake = Fake::new("disk", Some(5));
+    fake.delete = false;
+    let bench = Bench::new(fake);
+    bench.fake.queue(Verb::Finish, std::iter::repeat_n(Fault::Short, 4));
+    let error = bench.copy(&content(23)).await.expect_err("always wrong");
+    assert!(error.to_string().contains("the wrong object stays"), "{error}");
+    assert!(bench.fake.object(KEY).is_some());
+    assert_eq!(bench.fake.called(Verb::Delete).len(), 0);
+}
+
+#[tokio::test]
 async fn a_wrong_checksum_is_no_copy() {
     let bench = Bench::in_parts_of(5);
     bench.fake.queue(Verb::Finish, std::iter::repeat_n(Fault::WrongChecksum, 4));

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fake::{Fake, Fault, Journal, Verb, expected};
 use super::{content, lane, policy};
-use crate::copy::{DestinationOutcome, Expected, Lane, SetCopies, clean_up};
+use crate::copy::{CleanedUp, DestinationOutcome, Expected, Lane, SetCopies, clean_up};
 use crate::ports::DestinationErrorKind as Kind;
 use crate::set::{SEAL, SetName};
 use crate::spool::{LeftOver, SpaceRule, Spool, SpoolSet};
@@ -258,6 +258,27 @@ async fn what_a_dead_run_left_is_removed() {
     assert_eq!(error.kind, Kind::AccessDenied);
     clean_up(&lane, &format!("{SET}/"), &journal.all()).await.expect("removed");
     assert_eq!((disk.keys(), disk.sessions(), journal.all().len()), (vec!["backup_2026_01_01_00_00_00_other".to_owned()], 0, 0));
+}
+
+#[tokio::test]
+async fn without_the_grant_sessions_end_and_objects_stay_and_are_named() {
+    let mut disk = Fake::new("disk", Some(5));
+    disk.delete = false;
+    let (disk, journal) = (Arc::new(disk), Arc::new(Journal::default()));
+    let (_directory, spool) = spool();
+    disk.queue(Verb::Write, [Fault::Pass, Fault::Before(Kind::OutOfSpace, false)]);
+    run(&spool, vec![lane(&disk, &journal, policy())], &CancellationToken::new()).await;
+    let mut keys: Vec<String> = ["a", "b", "c"].map(at).to_vec();
+    for key in &keys {
+        disk.put(key, b"x");
+    }
+    assert!(disk.sessions() > 0);
+    let left = clean_up(&lane(&disk, &journal, policy()), &format!("{SET}/"), &journal.all()).await.expect("nothing fails");
+    keys.extend(disk.keys().into_iter().filter(|key| !keys.contains(key)).collect::<Vec<_>>());
+    keys.sort();
+    assert_eq!(left, CleanedUp::Left { count: keys.len() as u64, keys: keys.clone() });
+    assert_eq!((disk.keys(), disk.sessions(), journal.all().len()), (keys, 0, 0));
+    assert_eq!(disk.called(Verb::Delete).len(), 0);
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ async fn a_description_is_read_with_the_digest_of_the_file() {
 #[tokio::test]
 async fn describing_for_ever_ends() {
     let error = engine().await.load(&guest("describe-forever.wasm")).await.expect_err("it never answers");
-    assert!(error.to_string().contains("(limit `cpu`)"), "{error}");
+    // On a machine with more to do than it can, the clock on the wall may be first.
+    assert!(["(limit `cpu`)", "(limit `wall`)"].iter().any(|limit| error.to_string().contains(limit)), "{error}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::ports::{Destination, DestinationErrorKind, Grants, PluginLimits};
 
 async fn in_directory(directory: &Path, limits: PluginLimits) -> WasmDestination {
     let mut settings = settings(json!({"path": "backups"}), limits);
-    settings.grants = Grants { network: Vec::new(), directory: Some(directory.to_path_buf()) };
+    settings.grants = Grants { network: Vec::new(), directory: Some(directory.to_path_buf()), delete: true };
     WasmDestination::new(local().await, settings).expect("good settings")
 }
 

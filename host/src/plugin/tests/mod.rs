@@ -1,10 +1,13 @@
 //! The runtime against real components: the hostile guest, which breaks one promise at a time, and the `local` plug-in.
 
+mod approval;
 mod cache;
+mod contract;
 mod describing;
 mod limits;
 mod local;
 mod network;
+mod notifier;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -57,7 +60,7 @@ fn settings(settings: Value, limits: PluginLimits) -> DestinationSettings {
         plugin: PathBuf::new(),
         settings,
         secrets: BTreeMap::new(),
-        grants: Grants::default(),
+        grants: Grants { delete: true, ..Grants::default() },
         limits,
         ca_file: None,
     }
@@ -74,7 +77,7 @@ async fn limited(mode: &str, verb: &str, limits: PluginLimits) -> WasmDestinatio
 
 fn granted(patterns: &[&str]) -> Grants {
     let network = patterns.iter().map(|pattern| NetworkPattern::parse(pattern).expect("a pattern")).collect();
-    Grants { network, directory: None }
+    Grants { network, directory: None, delete: true }
 }
 
 fn body(bytes: impl Into<Vec<u8>>) -> BodySource {

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use super::{granted, hostile, report, settings};
 use crate::plugin::WasmDestination;
 use crate::plugin::dns::Resolver;
-use crate::ports::{DestinationSettings, PluginLimits};
+use crate::ports::{Destination, DestinationErrorKind, DestinationSettings, PluginLimits};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -136,7 +136,9 @@ async fn another_port_of_a_granted_name_is_not_reached() {
 async fn a_bare_address_is_not_reached() {
     let (_listener, port) = listener().await;
     let book = Book::with(&[("inner.example", LOOPBACK)]);
-    for target in [format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}"), format!("[::1]:{port}")] {
+    for target in
+        [format!("127.0.0.1:{port}"), format!("[::ffff:127.0.0.1]:{port}"), format!("[::1]:{port}"), "169.254.169.254:80".to_owned()]
+    {
         for mode in ["connect-bare-address", "http-get"] {
             let said = seen(tries(mode, &target, &[&format!("inner.example:{port}")]), &book).await;
             assert!(!said.contains("=ok") && !said.contains("status=200"), "{mode} {target}: {said}");
@@ -173,6 +175,71 @@ async fn http_asks_once_for_a_name_and_connects_where_that_says() {
 }
 
 #[tokio::test]
+async fn what_crosses_the_wall_is_counted_over_sockets_and_http() {
+    let book = Book::with(&[("inner.example", LOOPBACK)]);
+    let destination = async |mode: &str, target: &str, grants: &[&str]| {
+        WasmDestination::with_resolver(hostile().await, tries(mode, target, grants), book.clone()).expect("good settings")
+    };
+    let (listener, port) = listener().await;
+    let answer = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await?;
+        stream.read_exact(&mut [0; 4]).await?;
+        stream.write_all(b"pong!").await
+    });
+    let target = format!("inner.example:{port}");
+    let socket = destination("tcp-exchange", &target, &[&target]).await;
+    assert!(report(&socket).await.message.contains("pong!"));
+    answer.await.expect("no panic").expect("answered");
+    assert_eq!(socket.traffic(), Some((4, 5)));
+    assert!(socket.memory_peak() > 0);
+
+    let (port, _) = server(ok("hello")).await;
+    let target = format!("inner.example:{port}");
+    let http = destination("http-get", &target, &[&target]).await;
+    report(&http).await;
+    assert_eq!(http.traffic(), Some((0, 5)), "bodies are counted, and a request to get something has none");
+    assert_eq!(destination("http-get", &target, &[]).await.traffic(), None, "nothing can be reached");
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_only_with_its_grant_or_to_abort_an_upload() {
+    let (port, connections) = server(ok("gone")).await;
+    let book = Book::with(&[("inner.example", LOOPBACK)]);
+    let target = format!("inner.example:{port}");
+    let instance = async |mode: &str, at: &str, delete: bool| {
+        let mut settings = tries(mode, &target, &[&target]);
+        settings.settings["at"] = json!(at);
+        settings.grants.delete = delete;
+        WasmDestination::with_resolver(hostile().await, settings, book.clone()).expect("good settings")
+    };
+    for mode in ["http-delete", "http-delete-in-disguise"] {
+        let error = instance(mode, "stat", false).await.stat("a").await.expect_err("a report").to_string();
+        assert!(error.contains("status=403 body=deletion is not granted"), "{error}");
+        assert!(error.contains("while it was asked to stat") && error.contains("`grants.delete`"), "{error}");
+        let error = instance(mode, "probe", false).await.probe().await.expect_err("a report").to_string();
+        assert!(error.contains("status=403") && !error.contains("grants.delete"), "{error}");
+        assert_eq!(connections.load(Ordering::SeqCst), 0, "something left");
+        let upload = instance(mode, "abort", false).await.begin("a", None).await.expect("begun");
+        let error = upload.abort().await.expect_err("a report").to_string();
+        assert!(error.contains("status=200 body=gone"), "{error}");
+        let error = instance(mode, "stat", true).await.stat("a").await.expect_err("a report").to_string();
+        assert!(error.contains("status=200 body=gone"), "{error}");
+        connections.store(0, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn without_the_grant_the_plug_in_is_not_even_asked_to_delete() {
+    let mut settings = tries("trap", "inner.example:1", &[]);
+    settings.settings["at"] = json!("delete");
+    settings.grants.delete = false;
+    let destination = WasmDestination::new(hostile().await, settings).expect("good settings");
+    let error = destination.delete("a").await.expect_err("not granted");
+    assert_eq!(error.kind, DestinationErrorKind::AccessDenied, "{error}");
+    assert!(!destination.may_delete() && error.to_string().contains("grants.delete"), "{error}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (port, _) = server("HTTP/1.1 302 Found\r\nlocation: http://evil.example/\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
     let book = Book::with(&[("inner.example", LOOPBACK), ("evil.example", LOOPBACK)]);
@@ -193,6 +260,31 @@ async fn the_sandbox_has_no_environment_and_no_files() {
         let said = seen(tries(mode, "", &[]), &book).await;
         assert!(!said.contains("=ok"), "{mode}: {said}");
     }
+}
+
+#[tokio::test]
+async fn the_clocks_are_coarse() {
+    let said = seen(tries("clock", "", &[]), &Book::with(&[])).await;
+    let step = |clock: &str| -> u64 {
+        let text = said.split(clock).nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a step");
+        text.parse().expect("nanoseconds")
+    };
+    assert!(step("monotonic=") >= 1_000_000 && step("wall=") >= 1_000_000, "{said}");
+}
+
+#[tokio::test]
+async fn one_call_remembers_nothing_of_another() {
+    let destination = super::doing("remember", "probe").await;
+    for _ in 0..3 {
+        let said = super::report(&destination).await.message;
+        assert!(said.contains("calls before=0"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn text_that_is_none_is_a_broken_plug_in() {
+    let error = super::doing("malformed-text", "probe").await.probe().await.expect_err("no text");
+    assert!(error.kind == DestinationErrorKind::Plugin && error.message.contains("`probe` failed"), "{error}");
 }
 
 #[tokio::test]

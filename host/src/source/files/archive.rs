@@ -4,22 +4,23 @@
 //! The walk holds directories open and goes down by `openat` without following links, so that nobody who renames
 //! directories meanwhile can lead it astray, and paths may be longer than PATH_MAX. Entries are sorted by name.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Accounts;
 use super::attributes::{AttributeReader, Place};
-use super::content::{self, ContentError, READ_SIZE};
+use super::content::{self, ContentError, READ_SIZE, Trouble};
 use super::exclude::{CACHE_TAG_NAME, Exclusions};
+use super::links::{Links, life};
 use super::listing::Listing;
+use super::mounts::{Mounted, Mounts};
 use crate::pipeline::tar::{Entry, EntryKind, FileTime, TarWriter};
 use crate::ports::{DirectoryPassport, DirectorySettings, Meter, Warnings};
 
@@ -27,6 +28,8 @@ use crate::ports::{DirectoryPassport, DirectorySettings, Meter, Warnings};
 const OPEN_DIRECTORIES: usize = 64;
 /// Longest path in bytes; Linux opens no longer one than 4 KiB at once, but trees can be deeper.
 const PATH_MAX: usize = 64 << 10;
+/// Paths that could not be read and are kept in the passport.
+const UNREADABLE_KEPT: usize = 1_000;
 
 /// Why a directory cannot be archived.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +76,11 @@ pub enum FilesError {
 }
 
 /// Archives one directory, or one file. Entries are named by their path without the leading slash; a configured path that is
-/// a symbolic link is followed, links below it are not. Does not end the archive.
+/// a symbolic link is followed, links below it are not. Does not end the archive. What cannot be read is named in a warning and counted in
+/// the passport; so is every file system that is mounted below and left out.
+///
+/// Memory is bounded, also where files have several names: of so many that their first names take 64 MiB, the further ones are archived
+/// whole under each of their names, with a warning.
 ///
 /// # Errors
 /// When the root cannot be read, the output fails, or `cancel` fires. What happens to single files is a warning.
@@ -105,7 +112,9 @@ pub fn archive<W: Write>(
         meter: report.1,
         cancel,
         passport: DirectoryPassport { path: settings.path.to_string_lossy().into_owned(), ..DirectoryPassport::default() },
-        links: HashMap::new(),
+        links: Links::default(),
+        links_full: false,
+        mounts: if settings.one_file_system { Mounts::below(&settings.path) } else { Mounts::default() },
         accounts: Accounts::of_this_machine(),
         attributes: AttributeReader::new(),
         buffer: vec![0; READ_SIZE],
@@ -151,8 +160,11 @@ struct Walk<'a, W: Write> {
     meter: &'a Meter,
     cancel: &'a CancellationToken,
     passport: DirectoryPassport,
-    /// First archived path of files with several names, and how many names are still to come.
-    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
+    links: Links,
+    /// Whether it was said that no more of them are remembered.
+    links_full: bool,
+    /// What is mounted below the root, if that is left out.
+    mounts: Mounts,
     accounts: Accounts,
     attributes: AttributeReader,
     buffer: Vec<u8>,
@@ -184,7 +196,7 @@ impl<W: Write> Walk<'_, W> {
             }
             self.path.extend_from_slice(name.as_bytes());
             if self.path.len() > PATH_MAX {
-                self.warn("its path is longer than 64 KiB, and it is not in the backup");
+                self.lost("its path is longer than 64 KiB, so it could not be read and is not in the backup");
                 continue;
             }
             self.child(kind)?;
@@ -208,12 +220,12 @@ impl<W: Write> Walk<'_, W> {
             }
             frame.children = Listing::only(CACHE_TAG_NAME);
         } else if self.exclusions.by_device(status.st_dev) {
-            self.passport.excluded += 1;
+            self.other_file_system();
         } else {
             match Listing::read(fd.as_fd()) {
                 Ok(children) => frame.children = children,
                 Err(error) => {
-                    self.warn(&format!("the directory could not be listed to its end, and its files are not in the backup: {error}"));
+                    self.lost(&format!("the directory could not be listed to its end, and its files are not in the backup: {error}"));
                 }
             }
         }
@@ -275,10 +287,34 @@ impl<W: Write> Walk<'_, W> {
         };
         match opened.and_then(|fd| rustix::fs::fstat(&fd).map(|status| (fd, status))) {
             Ok((fd, status)) => self.opened(fd, &status, kind.ok()),
+            // Nobody but its owner may even look at some file systems of users.
+            Err(_) if self.mounted_here() != Mounted::Nothing => {
+                self.other_file_system();
+                Ok(())
+            }
             Err(error) => {
                 self.unreadable(error);
                 Ok(())
             }
+        }
+    }
+
+    fn mounted_here(&self) -> Mounted<'_> {
+        self.mounts.at(Path::new(std::ffi::OsStr::from_bytes(&self.path[self.root_length.min(self.path.len())..])))
+    }
+
+    /// Leaves out what lies on another file system, and says so unless it holds nothing of anybody's.
+    fn other_file_system(&mut self) {
+        let kind = match self.mounted_here() {
+            Mounted::Pseudo => None,
+            Mounted::Data(kind) => Some(kind.to_owned()),
+            Mounted::Nothing => Some("a subvolume, or mounted meanwhile".to_owned()),
+        };
+        self.passport.excluded += 1;
+        if let Some(kind) = kind {
+            self.warn(&format!(
+                "NOT IN THE BACKUP: another file system ({kind}) lies here; back it up as a [[directory]] of its own, or write one_file_system = false, or exclude it"
+            ));
         }
     }
 
@@ -315,7 +351,8 @@ impl<W: Write> Walk<'_, W> {
                 return Ok(());
             }
         };
-        if self.second_name(status)? {
+        let born = || rustix::fs::statx(rustix::fs::CWD, place, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BTIME).ok();
+        if self.second_name(status, || life(status, born().as_ref()))? {
             return Ok(());
         }
         let mut entry = self.entry(status, kind);
@@ -332,14 +369,17 @@ impl<W: Write> Walk<'_, W> {
         entry.xattrs = self.xattrs(Place::Path(place));
         self.passport.others += 1;
         self.put_empty(&entry)?;
-        self.remember(status);
+        self.remember(status, || life(status, born().as_ref()));
         Ok(())
     }
 
     fn file(&mut self, fd: OwnedFd, status: &Stat) -> Result<(), FilesError> {
-        if self.second_name(status)? {
+        let born = |fd: &OwnedFd| rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME).ok();
+        if self.second_name(status, || life(status, born(&fd).as_ref()))? {
             return Ok(());
         }
+        // Before its content is read: what is written to it meanwhile changes nothing of who it is.
+        let life = if status.st_nlink > 1 { life(status, born(&fd).as_ref()) } else { 0 };
         let mut entry = self.entry(status, EntryKind::File);
         entry.size = size_of(status);
         entry.xattrs = self.xattrs(Place::Open(fd.as_fd()));
@@ -364,27 +404,22 @@ impl<W: Write> Walk<'_, W> {
         self.passport.bytes += entry.stored();
         self.meter.add_items(1);
         let after = rustix::fs::fstat(&file).ok();
-        match (trouble.map(|trouble| trouble.message()), after) {
-            (Some(trouble), _) => self.unstable(&trouble),
+        match (trouble, after) {
+            (Some(trouble @ Trouble::Unreadable(_)), _) => self.lost(&trouble.message()),
+            (Some(trouble), _) => self.unstable(&trouble.message()),
             (None, Some(after)) if !changed(status, &after) => {}
             (None, Some(after)) if size_of(&after) > entry.size => {
                 self.unstable(&format!("it grew while it was read: the backup holds its first {} bytes", entry.size));
             }
             _ => self.unstable("it changed while it was read: the backup may hold a mixture of its old and its new content"),
         }
-        self.remember(status);
+        self.remember(status, || life);
         Ok(())
     }
 
     /// Archives a hard link, if the file has been archived under another name.
-    fn second_name(&mut self, status: &Stat) -> Result<bool, FilesError> {
-        let inode = (status.st_dev, status.st_ino);
-        let Some((first, left)) = self.links.get_mut(&inode) else { return Ok(false) };
-        *left = left.saturating_sub(1);
-        let (first, done) = (first.clone(), *left == 0);
-        if done {
-            self.links.remove(&inode);
-        }
+    fn second_name(&mut self, status: &Stat, life: impl FnOnce() -> u64) -> Result<bool, FilesError> {
+        let Some(first) = self.links.second_name(status, life) else { return Ok(false) };
         let mut entry = self.entry(status, EntryKind::HardLink);
         entry.link = first;
         self.passport.others += 1;
@@ -392,10 +427,10 @@ impl<W: Write> Walk<'_, W> {
     }
 
     /// Remembers a file that has further names, after it was archived under its first.
-    fn remember(&mut self, status: &Stat) {
-        let further = status.st_nlink.saturating_sub(1);
-        if further > 0 {
-            self.links.insert((status.st_dev, status.st_ino), (self.path.clone(), further));
+    fn remember(&mut self, status: &Stat, life: impl FnOnce() -> u64) {
+        if !self.links.remember(status, &self.path, life) && !self.links_full {
+            self.links_full = true;
+            self.warn("more files with several names than are remembered at once: from here on such a file may be archived whole under each of its names");
         }
     }
 
@@ -431,12 +466,22 @@ impl<W: Write> Walk<'_, W> {
             Errno::LOOP | Errno::NOTDIR | Errno::NXIO => {
                 self.unstable("it was replaced by something else while it was read, and is not in the backup");
             }
-            error => self.warn(&format!("it could not be read and is not in the backup: {error}")),
+            error => self.lost(&format!("it could not be read and is not in the backup: {error}")),
         }
     }
 
     fn unstable(&mut self, message: &str) {
         self.passport.unstable += 1;
+        self.warn(message);
+    }
+
+    /// Something that should be in the backup and is not, wholly or in part.
+    fn lost(&mut self, message: &str) {
+        self.passport.unreadable += 1;
+        if self.passport.unreadable_paths.len() < UNREADABLE_KEPT {
+            let path = self.shown();
+            self.passport.unreadable_paths.push(path);
+        }
         self.warn(message);
     }
 

@@ -1,18 +1,20 @@
 //! Makes files of a tar again, inside one directory and nowhere else.
 //!
 //! Every path is resolved by the kernel beneath the target and without symbolic links (`openat2`), so neither the archive
-//! nor what lies in the target already can lead a write outside. Nothing is replaced unless the caller says so.
+//! nor what lies in the target already can lead a write outside. Nothing is replaced unless the caller says so, and what is replaced
+//! stays until its successor is whole: a file has a temporary name until then, which a later restore removes if this one is killed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use globset::GlobSet;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use globset::GlobMatcher;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +28,8 @@ pub(super) const COPY_SIZE: usize = 256 << 10;
 const MISSING_LINKS_MAX: usize = 100_000;
 /// Bytes of names and attributes of directories that are being filled.
 const HELD_MAX: usize = 64 << 20;
+/// What the name of something begins with that is not whole yet; sixteen hex digits follow.
+const TEMPORARY: &str = ".cofre-restore~";
 const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
 
 /// Which entries are wanted.
@@ -36,7 +40,7 @@ pub enum Selection {
     /// Those at or below a path, without leading slash.
     Below(PathBuf),
     /// Those whose path, or a directory above it, matches a pattern; paths are relative to `/`.
-    Glob(GlobSet),
+    Glob(GlobMatcher),
 }
 
 impl Selection {
@@ -45,7 +49,7 @@ impl Selection {
         match self {
             Self::All => true,
             Self::Below(root) => path.starts_with(root),
-            Self::Glob(globs) => path.ancestors().any(|ancestor| !ancestor.as_os_str().is_empty() && globs.is_match(ancestor)),
+            Self::Glob(glob) => path.ancestors().any(|ancestor| !ancestor.as_os_str().is_empty() && glob.is_match(ancestor)),
         }
     }
 }
@@ -207,6 +211,10 @@ struct Extraction<'a> {
     /// Hard links whose first name is not selected, by that first name.
     missing: BTreeMap<PathBuf, Vec<PathBuf>>,
     missing_count: usize,
+    /// Name of what is not whole yet: there is one such thing at a time.
+    temporary: OsString,
+    /// The last directory without an entry of its own that was looked through for what a killed restore left.
+    swept: Option<PathBuf>,
     buffer: Vec<u8>,
     done: ExtractReport,
 }
@@ -220,6 +228,8 @@ impl<'a> Extraction<'a> {
     ) -> Result<Self, ExtractError> {
         let unusable = |source| ExtractError::Target { path: target.to_path_buf(), source };
         std::fs::create_dir_all(target).map_err(unusable)?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| unusable(io::Error::other(error.to_string())))?;
         Ok(Self {
             place: Beneath::open(target).map_err(|error| unusable(error.into()))?,
             options,
@@ -231,6 +241,8 @@ impl<'a> Extraction<'a> {
             held: 0,
             missing: BTreeMap::new(),
             missing_count: 0,
+            temporary: format!("{TEMPORARY}{}", hex::encode(random)).into(),
+            swept: None,
             buffer: vec![0; COPY_SIZE],
             done: ExtractReport::default(),
         })
@@ -246,6 +258,7 @@ impl<'a> Extraction<'a> {
                 continue;
             }
             self.leave_directories(&path)?;
+            self.sweep_above(&path)?;
             self.entry(&entry, &path, reader)?;
         }
         self.finish_directories(0)
@@ -295,8 +308,11 @@ impl<'a> Extraction<'a> {
                 self.link(&first, path)?;
             }
             EntryKind::Symlink => {
-                self.make(path, |parent, name| rustix::fs::symlinkat(entry.link.as_slice(), parent, name))?;
-                self.attributes_of_name(entry, path)?;
+                self.named(path, |work, name| {
+                    let parent = work.place.parent(parent_of(path)).map_err(failed(path))?;
+                    rustix::fs::symlinkat(entry.link.as_slice(), parent, name).map_err(failed(path))?;
+                    work.attributes_of_name(entry, path, name)
+                })?;
             }
             EntryKind::Fifo | EntryKind::CharDevice | EntryKind::BlockDevice => self.special(entry, path)?,
         }
@@ -319,28 +335,101 @@ impl<'a> Extraction<'a> {
         Ok(())
     }
 
-    /// Makes a name with `make`. One that is there already is an error, or is removed first.
-    fn make<T>(&mut self, path: &Path, make: impl Fn(&Parent, &OsStr) -> Result<T, Errno>) -> Result<T, ExtractError> {
-        let failed = failed(path);
+    /// Whether something is there that is to be replaced. What may not be replaced is an error.
+    fn replaces(&mut self, path: &Path) -> Result<bool, ExtractError> {
         let name = path.file_name().ok_or_else(|| ExtractError::Exists(".".to_owned()))?;
-        let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
-        match make(parent, name) {
-            Err(Errno::EXIST) if self.options.overwrite && !is_directory(parent, name) => {
-                rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(&failed)?;
-                make(parent, name).map_err(&failed)
-            }
-            Err(Errno::EXIST) => Err(ExtractError::Exists(path.display().to_string())),
-            other => other.map_err(&failed),
+        let parent = self.place.parent(parent_of(path)).map_err(failed(path))?;
+        match rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            Ok(there) if self.options.overwrite && FileType::from_raw_mode(there.st_mode) != FileType::Directory => Ok(true),
+            Ok(_) => Err(ExtractError::Exists(path.display().to_string())),
+            Err(error) => Err(failed(path)(error)),
         }
+    }
+
+    /// Makes something that is whole at once: under its own name where that is free, else beside what is there, to take its place.
+    fn named(&mut self, path: &Path, make: impl FnOnce(&mut Self, &OsStr) -> Result<(), ExtractError>) -> Result<(), ExtractError> {
+        if self.replaces(path)? {
+            let temporary = self.temporary.clone();
+            return self.temporarily(path, true, |work| make(work, &temporary));
+        }
+        make(self, path.file_name().unwrap_or_default()).map_err(|error| match error {
+            ExtractError::Write { source, .. } if source.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
+                ExtractError::Exists(path.display().to_string())
+            }
+            other => other,
+        })
+    }
+
+    /// Makes something under the temporary name and then gives it its own; whatever goes wrong, no temporary name stays.
+    fn temporarily(
+        &mut self,
+        path: &Path,
+        replaces: bool,
+        make: impl FnOnce(&mut Self) -> Result<(), ExtractError>,
+    ) -> Result<(), ExtractError> {
+        let made = make(self).and_then(|()| {
+            let parent = self.place.parent(parent_of(path)).map_err(failed(path))?;
+            let name = path.file_name().unwrap_or_default();
+            let renamed = if replaces {
+                rustix::fs::renameat(parent, &self.temporary, parent, name)
+            } else {
+                rename_to_free(parent, &self.temporary, name)
+            };
+            renamed.map_err(|error| match error {
+                Errno::EXIST | Errno::ISDIR | Errno::NOTEMPTY => ExtractError::Exists(path.display().to_string()),
+                error => failed(path)(error),
+            })
+        });
+        // It is there after a failure, and where both were names of one file already, for then a rename does nothing.
+        if (made.is_err() || replaces)
+            && let Ok(parent) = self.place.parent(parent_of(path))
+        {
+            rustix::fs::unlinkat(parent, &self.temporary, AtFlags::empty()).ok();
+        }
+        made
+    }
+
+    /// Looks through the directory that something is made in, unless it has an entry of its own.
+    fn sweep_above(&mut self, path: &Path) -> Result<(), ExtractError> {
+        let above = parent_of(path);
+        let has_entry = self.directories.last().is_some_and(|(directory, _)| directory == above);
+        if has_entry || self.swept.as_deref() == Some(above) {
+            return Ok(());
+        }
+        self.swept = Some(above.to_path_buf());
+        self.sweep(above)
+    }
+
+    /// Removes what a killed restore left in a directory.
+    fn sweep(&mut self, path: &Path) -> Result<(), ExtractError> {
+        let directory = match self.place.directory(path) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other.map_err(failed(path))?,
+        };
+        let mut buffer = [MaybeUninit::uninit(); 8 << 10];
+        let mut entries = RawDir::new(&directory, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(failed(path))?;
+            if is_temporary(entry.file_name().to_bytes()) {
+                // What cannot be removed hinders nobody.
+                let removed = rustix::fs::unlinkat(&directory, entry.file_name(), AtFlags::empty());
+                removed.or_else(|_| rustix::fs::unlinkat(&directory, entry.file_name(), AtFlags::REMOVEDIR)).ok();
+            }
+        }
+        Ok(())
     }
 
     /// Makes a directory that only its owner may enter until it is left and gets its attributes.
     fn directory(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
-        if path.file_name().is_some() {
-            self.make(path, |parent, name| match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-                Err(Errno::EXIST) if is_directory(parent, name) => Ok(()),
-                other => other,
-            })?;
+        if let Some(name) = path.file_name() {
+            let parent = self.place.parent(parent_of(path)).map_err(failed(path))?;
+            match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+                Err(Errno::EXIST) if is_directory(parent, name) => self.sweep(path)?,
+                Err(Errno::EXIST) if self.options.overwrite => self.directory_for_file(path, name)?,
+                Err(Errno::EXIST) => return Err(ExtractError::Exists(path.display().to_string())),
+                made => made.map_err(failed(path))?,
+            }
         }
         self.held += weight(entry);
         if self.held > HELD_MAX {
@@ -350,19 +439,40 @@ impl<'a> Extraction<'a> {
         Ok(())
     }
 
-    fn file(&mut self, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.make(path, |parent, name| rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR))?;
-        let file = File::from(fd);
-        if let Err(error) = self.content(&file, entry, path, content) {
-            // Half a file must not pass for a restored one; where it cannot be removed, the error stands anyway.
-            if let (Ok(parent), Some(name)) = (self.place.parent(parent_of(path)), path.file_name()) {
-                rustix::fs::unlinkat(parent, name, AtFlags::empty()).ok();
-            }
-            return Err(error);
+    /// Puts an empty directory in the place of what is there and is none.
+    fn directory_for_file(&mut self, path: &Path, name: &OsStr) -> Result<(), ExtractError> {
+        let parent = self.place.parent(parent_of(path)).map_err(failed(path))?;
+        rustix::fs::mkdirat(parent, &self.temporary, Mode::RWXU).map_err(failed(path))?;
+        let replaced = match rustix::fs::renameat_with(parent, &self.temporary, parent, name, RenameFlags::EXCHANGE) {
+            Ok(()) => rustix::fs::unlinkat(parent, &self.temporary, AtFlags::empty()),
+            // Not every file system exchanges names.
+            Err(Errno::INVAL | Errno::NOSYS) => rustix::fs::unlinkat(parent, name, AtFlags::empty())
+                .and_then(|()| rustix::fs::renameat(parent, &self.temporary, parent, name)),
+            Err(error) => Err(error),
+        };
+        if replaced.is_err() {
+            rustix::fs::unlinkat(parent, &self.temporary, AtFlags::REMOVEDIR).ok();
         }
-        let gives_acl = self.place.parent(parent_of(path)).map_err(failed(path))?.gives_acl;
-        self.attributes(&file, entry, path, gives_acl)
+        replaced.map_err(failed(path))
+    }
+
+    fn file(&mut self, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
+        let replaces = self.replaces(path)?;
+        self.temporarily(path, replaces, |work| {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let parent = work.place.parent(parent_of(path)).map_err(failed(path))?;
+            let gives_acl = parent.gives_acl;
+            let fd = rustix::fs::openat(parent, &work.temporary, flags, Mode::RUSR | Mode::WUSR).map_err(failed(path))?;
+            let file = File::from(fd);
+            work.content(&file, entry, path, content)?;
+            work.attributes(&file, entry, path, gives_acl)?;
+            // The old content must not go before the new one is on the disk.
+            if replaces {
+                file.sync_all().map_err(|source| ExtractError::Write { path: path.display().to_string(), source })
+            } else {
+                Ok(())
+            }
+        })
     }
 
     fn content(&mut self, mut file: &File, entry: &Entry, path: &Path, content: &mut impl Read) -> Result<(), ExtractError> {
@@ -395,10 +505,12 @@ impl<'a> Extraction<'a> {
 
     /// Links `path` to a file that this extraction has made.
     fn link(&mut self, first: &Path, path: &Path) -> Result<(), ExtractError> {
-        let failed = failed(path);
-        let name = first.file_name().map(OsStr::to_os_string).unwrap_or_default();
-        let above = self.place.directory(parent_of(first)).map_err(failed)?;
-        self.make(path, |parent, new| rustix::fs::linkat(&above, &name, parent, new, AtFlags::empty()))
+        let target = first.file_name().map(OsStr::to_os_string).unwrap_or_default();
+        let above = self.place.directory(parent_of(first)).map_err(failed(path))?;
+        self.named(path, |work, name| {
+            let parent = work.place.parent(parent_of(path)).map_err(failed(path))?;
+            rustix::fs::linkat(&above, &target, parent, name, AtFlags::empty()).map_err(failed(path))
+        })
     }
 
     fn special(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
@@ -407,14 +519,21 @@ impl<'a> Extraction<'a> {
             EntryKind::BlockDevice => (FileType::BlockDevice, rustix::fs::makedev(entry.device.0, entry.device.1)),
             _ => (FileType::Fifo, 0),
         };
-        match self.make(path, |parent, name| rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device)) {
-            Ok(()) => self.attributes_of_name(entry, path),
-            Err(ExtractError::Write { source, .. }) => {
+        let mut refused = false;
+        let made = self.named(path, |work, name| {
+            let parent = work.place.parent(parent_of(path)).map_err(failed(path))?;
+            let made = rustix::fs::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device);
+            refused = made.is_err();
+            made.map_err(failed(path))?;
+            work.attributes_of_name(entry, path, name)
+        });
+        match made {
+            Err(ExtractError::Write { source, .. }) if refused => {
                 let what = if kind == FileType::Fifo { "FIFO" } else { "device" };
                 self.warnings.push(path.display().to_string(), format!("the {what} could not be made and is not restored: {source}"));
                 Ok(())
             }
-            Err(error) => Err(error),
+            made => made,
         }
     }
 
@@ -436,11 +555,10 @@ impl<'a> Extraction<'a> {
         rustix::fs::futimens(&file, &times(entry)).map_err(&failed)
     }
 
-    /// The same for what cannot be opened.
-    fn attributes_of_name(&mut self, entry: &Entry, path: &Path) -> Result<(), ExtractError> {
+    /// The same for what cannot be opened, under the name that it has by now.
+    fn attributes_of_name(&mut self, entry: &Entry, path: &Path, name: &OsStr) -> Result<(), ExtractError> {
         let failed = failed(path);
         let (mode, owner) = (self.mode(entry), self.owner(entry));
-        let name = path.file_name().unwrap_or_default();
         let parent = self.place.parent(parent_of(path)).map_err(&failed)?;
         let place = parent.place_of(name);
         if let Some((uid, gid)) = owner {
@@ -522,6 +640,32 @@ fn parent_of(path: &Path) -> &Path {
 fn is_directory(parent: &Parent, name: &OsStr) -> bool {
     rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Directory)
+}
+
+fn is_temporary(name: &[u8]) -> bool {
+    let digits = name.strip_prefix(TEMPORARY.as_bytes());
+    digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Renames only where nothing has the new name.
+fn rename_to_free(parent: &Parent, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(parent, from, parent, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => {}
+        renamed => return renamed,
+    }
+    // Not every file system has it; a second name, then, which is never given where there is one.
+    match rustix::fs::linkat(parent, from, parent, to, AtFlags::empty()) {
+        Ok(()) => rustix::fs::unlinkat(parent, from, AtFlags::empty()),
+        // Nor has every one hard links. A look before leaves a moment in which somebody else could take the name.
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK) => {
+            match rustix::fs::statat(parent, to, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => rustix::fs::renameat(parent, from, parent, to),
+                Ok(_) => Err(Errno::EXIST),
+                Err(error) => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn times(entry: &Entry) -> Timestamps {

@@ -9,8 +9,9 @@ mod compare;
 mod content;
 mod exclude;
 mod extract;
+mod links;
 mod listing;
-mod names;
+mod mounts;
 #[cfg(test)]
 mod tests;
 
@@ -18,4 +19,4 @@ pub use archive::{FilesError, archive};
 pub use cat::{Cat, cat_entry};
 pub use compare::{TreeDifference, compare_trees};
 pub use extract::{ExtractError, ExtractOptions, ExtractReport, Selection, extract, extract_with_links};
-pub use names::{artifact_stem, artifact_stems};
+pub use mounts::skipped_mounts;

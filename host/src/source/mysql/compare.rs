@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::MysqlError;
 use super::dump::DumpContext;
+use super::error::MysqlError;
 use super::snapshot::Snapshot;
-use crate::ports::{Meter, MysqlSettings, SchemaPassport, Warnings};
+use crate::ports::{MysqlSettings, SchemaPassport, Warnings};
 
 /// One way in which a schema differs from its passport.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -36,7 +36,7 @@ pub async fn passport_of(settings: &MysqlSettings, schema: &str, cancel: Cancell
     let warnings = Arc::new(Warnings::default());
     let snapshot = Arc::new(Snapshot::open(&only, &warnings, cancel).await?);
     let (out, mut entries) = mpsc::channel(2);
-    let context = Arc::new(DumpContext { out, stem: "x".to_owned(), warnings, meter: Arc::new(Meter::default()) });
+    let context = Arc::new(DumpContext { out, stem: "x".to_owned(), warnings, meter: Arc::default(), spare: Arc::default() });
     let drain = tokio::spawn(async move { while entries.recv().await.is_some() {} });
     let passport = snapshot.dump_schema(schema, &context).await;
     drop(context);

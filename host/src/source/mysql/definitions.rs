@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
+use mysql_async::Row;
 use regex::Regex;
 use sha2::{Digest, Sha256};
 
-use super::connection::{Doing, MysqlError, quoted};
+use super::connection::{Session, quoted};
+use super::error::MysqlError;
 use super::literal::{Form, escape};
-use super::script::without_schema;
+use super::own_name::{OwnName, others_named_in};
+use super::rights::Lack;
 use super::snapshot::Snapshot;
-use crate::ports::{ObjectKind, TableKind};
+use super::tokens::Dialect;
+use crate::ports::{ObjectKind, TableKind, Warnings};
 
 /// Types whose values may be larger than a chunk of a dump.
 const LARGE_TYPES: [&str; 13] = [
@@ -29,6 +31,12 @@ const LARGE_TYPES: [&str; 13] = [
     "geometrycollection",
     "geomcollection",
 ];
+/// Types of up to 64 KiB, which are large together where there are more than [`MIDDLE_MAX`] of them: so many stay below 16 MiB
+/// in one statement, each byte written as two.
+const MIDDLE_TYPES: [&str; 2] = ["text", "blob"];
+const MIDDLE_MAX: usize = 64;
+/// Character sets whose bytes are UTF-8 already.
+const UTF8: [&str; 4] = ["utf8mb4", "utf8mb3", "utf8", "ascii"];
 /// Engines whose tables take part in a consistent snapshot.
 const TRANSACTIONAL: [&str; 3] = ["innodb", "rocksdb", "tokudb"];
 
@@ -40,6 +48,8 @@ pub(super) struct Column {
     pub(super) large: bool,
     /// Single-precision: the text protocol would round it.
     pub(super) float: bool,
+    /// Text that is stored as the UTF-8 that is written.
+    pub(super) utf8: bool,
 }
 
 /// One table or sequence.
@@ -53,10 +63,8 @@ pub(super) struct Table {
     pub(super) create: String,
     pub(super) definition_sha256: String,
     pub(super) columns: Vec<Column>,
-    /// Columns of the primary key; empty where there is none that can address a row by its text.
-    pub(super) key: Vec<String>,
-    /// Whether the key's first column is an integer.
-    pub(super) integer_key: bool,
+    /// First column of the primary key, where it is an integer.
+    pub(super) integer_key: Option<String>,
     /// Bytes of data, as the server estimates.
     pub(super) data_length: u64,
 }
@@ -69,10 +77,26 @@ pub(super) struct Object {
     /// Table of a trigger.
     pub(super) table: Option<String>,
     pub(super) create: String,
+    /// Whether it may still name the schema that it came from.
+    pub(super) doubtful: bool,
+    /// Whether a view can be read from.
+    pub(super) valid: bool,
     pub(super) sql_mode: Option<String>,
     pub(super) collation: Option<String>,
     pub(super) time_zone: Option<String>,
     pub(super) definition_sha256: String,
+}
+
+/// What the server lists of a table: name, type, engine, bytes, and a comment, in which it says what is wrong with one.
+type Listed = (String, String, Option<String>, Option<u64>, Option<String>);
+
+/// One schema, and what there is to say while it is described.
+pub(super) struct Described<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) schema: &'a str,
+    pub(super) warnings: &'a Warnings,
+    /// What the account may not see of it.
+    pub(super) unreadable: Vec<String>,
 }
 
 pub(super) fn string(text: &str) -> String {
@@ -97,69 +121,281 @@ fn named(row: &mut Row, name: &str) -> Option<String> {
     text(row, index)
 }
 
-/// Character set and collation of a schema.
-pub(super) async fn schema_defaults(connection: &mut Conn, schema: &str) -> Result<(String, String), MysqlError> {
-    let sql = format!(
-        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
-        string(schema)
-    );
-    let found: Option<(String, String)> = connection.query_first(sql).await.doing(|| format!("look at schema `{schema}`"))?;
-    found.ok_or_else(|| MysqlError::Dump(format!("schema `{schema}` vanished while it was read")))
-}
-
-/// Base tables and sequences of a schema, sorted by name.
-pub(super) async fn tables(connection: &mut Conn, snapshot: &Snapshot, schema: &str) -> Result<Vec<Table>, MysqlError> {
-    let sql = format!(
-        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, DATA_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
-        string(schema)
-    );
-    let rows: Vec<(String, String, Option<String>, Option<u64>)> =
-        connection.query(sql).await.doing(|| format!("list the tables of `{schema}`"))?;
-    let mut tables = Vec::new();
-    for (name, kind, engine, data_length) in rows {
-        if snapshot.patterns.exclude_tables.is_match(format!("{schema}.{name}")) {
-            continue;
-        }
-        let engine = engine.ok_or_else(|| {
-            MysqlError::Dump(format!("table `{schema}`.`{name}` is damaged or its engine is not loaded: the server reports none"))
-        })?;
-        let kind = match kind.as_str() {
-            "SEQUENCE" => TableKind::Sequence,
-            "SYSTEM VERSIONED" => TableKind::SystemVersioned,
-            _ => TableKind::Base,
-        };
-        tables.push(table(connection, schema, (name, kind, engine, data_length.unwrap_or(0))).await?);
+impl<'a> Described<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, schema: &'a str, warnings: &'a Warnings) -> Self {
+        Self { snapshot, schema, warnings, unreadable: Vec::new() }
     }
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tables)
+
+    fn own_name(&self) -> OwnName<'a> {
+        OwnName { schema: self.schema, ignores_case: self.snapshot.ignores_case() }
+    }
+
+    fn place(&self, name: &str) -> String {
+        format!("{}.{}", quoted(self.schema), quoted(name))
+    }
+
+    /// Something that the account may not see, so that the dump is short of it.
+    fn lacks(&mut self, what: String, lack: &Lack) {
+        self.warnings.push(self.schema, format!("NOT IN THE BACKUP: {what}: {lack}"));
+        self.unreadable.push(what);
+    }
+
+    /// Character set and collation of the schema.
+    pub(super) async fn defaults(&mut self, session: &mut Session) -> Result<(String, String), MysqlError> {
+        for lack in self.snapshot.rights.hidden(self.schema) {
+            self.lacks(lack.what.to_owned(), &lack);
+        }
+        let sql = format!(
+            "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+            string(self.schema)
+        );
+        let found = session.first(&sql, || format!("look at schema `{}`", self.schema)).await?;
+        found.ok_or_else(|| MysqlError::Read(format!("schema `{}` was dropped after the snapshot was taken", self.schema)))
+    }
+
+    /// Base tables and sequences, sorted by name.
+    pub(super) async fn tables(&self, session: &mut Session) -> Result<Vec<Table>, MysqlError> {
+        let schema = self.schema;
+        let sql = format!(
+            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, DATA_LENGTH, TABLE_COMMENT FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}",
+            string(schema)
+        );
+        let rows: Vec<Listed> = session.all(&sql, || format!("list the tables of `{schema}`")).await?;
+        let present: BTreeSet<String> = rows.iter().map(|(name, ..)| name.clone()).collect();
+        self.snapshot.known(schema).filter(|name| !present.contains(*name)).for_each(|name| self.is_dropped(name));
+        let mut tables = Vec::new();
+        for (name, kind, engine, data_length, comment) in rows.into_iter().filter(|(_, kind, ..)| !kind.ends_with("VIEW")) {
+            if self.snapshot.patterns.exclude_tables.is_match(format!("{schema}.{name}")) || self.is_too_new(session, &name).await? {
+                continue;
+            }
+            let engine = engine.ok_or_else(|| {
+                let said = comment.filter(|comment| !comment.is_empty()).unwrap_or_else(|| "it says no reason".to_owned());
+                MysqlError::Read(format!(
+                    "table `{schema}`.`{name}` is damaged, locked or of an engine that is not loaded: the server reports none ({said})"
+                ))
+            })?;
+            let kind = match kind.as_str() {
+                "SEQUENCE" => TableKind::Sequence,
+                "SYSTEM VERSIONED" => TableKind::SystemVersioned,
+                _ => TableKind::Base,
+            };
+            match self.table(session, (name.clone(), kind, engine, data_length.unwrap_or(0))).await {
+                Ok(table) => tables.push(table),
+                Err(error) if error.is_gone() => self.is_dropped(&name),
+                Err(error) => return Err(error),
+            }
+        }
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(tables)
+    }
+
+    /// Whether a table was made after the snapshot, so that the snapshot cannot show it. One that was renamed can be shown.
+    async fn is_too_new(&self, session: &mut Session, name: &str) -> Result<bool, MysqlError> {
+        if self.snapshot.knew(self.schema, name) {
+            return Ok(false);
+        }
+        let place = self.place(name);
+        match session.first::<u8>(&format!("SELECT 1 FROM {place} LIMIT 1"), || format!("look at table {place}")).await {
+            Err(error) if error.is_newer_than_the_snapshot() => {
+                let message = "this table was made after the snapshot was taken: it is left out, the next backup has it";
+                self.warnings.push(format!("{}.{name}", self.schema), message);
+                Ok(true)
+            }
+            // What else is wrong with it is told when it is read.
+            _ => Ok(false),
+        }
+    }
+
+    fn is_dropped(&self, name: &str) {
+        if !self.snapshot.patterns.exclude_tables.is_match(format!("{}.{name}", self.schema)) {
+            let message = "it was dropped or renamed after the snapshot was taken: it is not in the backup under this name";
+            self.warnings.push(format!("{}.{name}", self.schema), message);
+        }
+    }
+
+    async fn table(
+        &self,
+        session: &mut Session,
+        (name, kind, engine, data_length): (String, TableKind, String, u64),
+    ) -> Result<Table, MysqlError> {
+        let place = self.place(&name);
+        let verb = if kind == TableKind::Sequence { "SEQUENCE" } else { "TABLE" };
+        let shown: Option<Row> =
+            session.first(&format!("SHOW CREATE {verb} {place}"), || format!("read the definition of {place}")).await?;
+        let create = shown.and_then(|mut row| text(&mut row, 1)).ok_or_else(|| MysqlError::Read(format!("{place} has no definition")))?;
+        let create = self.own_name().out_of_printed(&create);
+        Ok(Table {
+            definition_sha256: digest(&canonical(&create)),
+            transactional: TRANSACTIONAL.contains(&engine.to_lowercase().as_str()),
+            columns: self.columns(session, &name, kind).await?,
+            integer_key: self.integer_key(session, &name).await?,
+            name,
+            kind,
+            engine,
+            create,
+            data_length,
+        })
+    }
+
+    /// Columns that are written.
+    async fn columns(&self, session: &mut Session, table: &str, kind: TableKind) -> Result<Vec<Column>, MysqlError> {
+        let sql = format!(
+            "SELECT COLUMN_NAME, DATA_TYPE, EXTRA, COALESCE(GENERATION_EXPRESSION, ''), COALESCE(CHARACTER_SET_NAME, '') \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
+            string(self.schema),
+            string(table)
+        );
+        let rows: Vec<(String, String, String, String, String)> =
+            session.all(&sql, || format!("read the columns of {}", self.place(table))).await?;
+        let mut columns = Vec::new();
+        let mut period = false;
+        let middle = rows.iter().filter(|(_, data_type, ..)| MIDDLE_TYPES.contains(&data_type.to_lowercase().as_str())).count();
+        for (name, data_type, extra, expression, charset) in rows {
+            let row_time = matches!(expression.to_uppercase().as_str(), "ROW START" | "ROW END");
+            period |= row_time;
+            let generated = extra.to_uppercase().contains("GENERATED") && !extra.to_uppercase().contains("DEFAULT_GENERATED");
+            if generated && !row_time {
+                continue;
+            }
+            let data_type = data_type.to_lowercase();
+            columns.push(Column {
+                form: Form::of(&data_type),
+                large: LARGE_TYPES.contains(&data_type.as_str()) || (middle > MIDDLE_MAX && MIDDLE_TYPES.contains(&data_type.as_str())),
+                float: data_type == "float",
+                utf8: UTF8.contains(&charset.as_str()),
+                name,
+            });
+        }
+        if kind == TableKind::SystemVersioned && !period {
+            // The period columns that a table has without naming them.
+            let hidden = |name: &str| Column { name: name.to_owned(), form: Form::Text, large: false, float: false, utf8: true };
+            columns.extend([hidden("row_start"), hidden("row_end")]);
+        }
+        Ok(columns)
+    }
+
+    async fn integer_key(&self, session: &mut Session, table: &str) -> Result<Option<String>, MysqlError> {
+        let sql = format!(
+            "SELECT s.COLUMN_NAME, c.DATA_TYPE FROM information_schema.STATISTICS s JOIN information_schema.COLUMNS c \
+             ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME \
+             WHERE s.TABLE_SCHEMA = {} AND s.TABLE_NAME = {} AND s.INDEX_NAME = 'PRIMARY' AND s.SEQ_IN_INDEX = 1",
+            string(self.schema),
+            string(table)
+        );
+        let first: Option<(String, String)> = session.first(&sql, || format!("read the primary key of {}", self.place(table))).await?;
+        Ok(first.filter(|(_, kind)| kind.to_lowercase().ends_with("int")).map(|(name, _)| name))
+    }
+
+    /// Routines, triggers of `tables`, events and views, in the order in which they can be made.
+    pub(super) async fn objects(&mut self, session: &mut Session, tables: &[Table]) -> Result<Vec<Object>, MysqlError> {
+        let tables: BTreeSet<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        let mut objects = Vec::new();
+        for (kind, verb, sql) in lists(&string(self.schema), self.snapshot.is_mariadb()) {
+            let mut names: Vec<(String, String)> =
+                session.all(&sql, || format!("list what `{}` holds of kind {verb}", self.schema)).await?;
+            if kind != ObjectKind::Trigger {
+                names.sort_unstable();
+            }
+            for (name, table) in names {
+                // One whose table is left out could not be made.
+                if kind == ObjectKind::Trigger && !tables.contains(table.as_str()) {
+                    continue;
+                }
+                if let Some(object) = self.object(session, (kind, verb), &name).await? {
+                    objects.push(Object { table: (!table.is_empty()).then_some(table), ..object });
+                }
+            }
+        }
+        Ok(in_order(objects))
+    }
+
+    /// One object; `None` where it is gone or may not be seen, which is told.
+    async fn object(&mut self, session: &mut Session, (kind, verb): (ObjectKind, &str), name: &str) -> Result<Option<Object>, MysqlError> {
+        let place = self.place(name);
+        let what = format!("{} `{name}`", verb.to_lowercase());
+        let shown = session.first::<Row>(&format!("SHOW CREATE {verb} {place}"), || format!("read the definition of {what}")).await;
+        let object = match shown {
+            Ok(row) => row.and_then(|mut row| self.read_object(kind, name, &mut row)),
+            Err(error) if error.is_gone() => {
+                self.warnings.push(self.schema, format!("{what} was dropped after the snapshot was taken: it is not in the backup"));
+                return Ok(None);
+            }
+            Err(error) if error.is_denied() => None,
+            Err(error) if error.code().is_some() => {
+                self.warnings.push(self.schema, format!("NOT IN THE BACKUP: {what}: {error}"));
+                self.unreadable.push(what);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(mut object) = object else {
+            let lack = self.snapshot.rights.lack(kind, self.schema);
+            self.lacks(what, &lack);
+            return Ok(None);
+        };
+        if kind == ObjectKind::View {
+            let read = session.run(&format!("SELECT 1 FROM {place} LIMIT 0"), || format!("read from {what}")).await;
+            object.valid = read.is_ok();
+            match read {
+                Err(error) if error.code().is_none() => return Err(error),
+                Err(error) => {
+                    let message =
+                        format!("this view cannot be read on the server itself, so a restore may not be able to make it: {error}");
+                    self.warnings.push(format!("{}.{name}", self.schema), message);
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(Some(object))
+    }
+
+    fn read_object(&self, kind: ObjectKind, name: &str, row: &mut Row) -> Option<Object> {
+        let column = match kind {
+            ObjectKind::View => 1,
+            ObjectKind::Event => 3,
+            ObjectKind::Trigger | ObjectKind::Procedure | ObjectKind::Function | ObjectKind::Package => 2,
+        };
+        let shown = text(row, column)?;
+        let sql_mode = named(row, "sql_mode");
+        let (create, doubtful) = if kind == ObjectKind::View {
+            (self.own_name().out_of_printed(&shown), false)
+        } else {
+            let unnamed = self.own_name().out_of_body(&shown, Dialect::of(sql_mode.as_deref().unwrap_or("")));
+            (unnamed.text, unnamed.doubtful)
+        };
+        Some(Object {
+            kind,
+            name: name.to_owned(),
+            table: None,
+            doubtful,
+            valid: true,
+            sql_mode,
+            collation: named(row, "collation_connection").filter(|collation| collation.starts_with("utf8mb4")),
+            time_zone: named(row, "time_zone"),
+            definition_sha256: digest(&create),
+            create,
+        })
+    }
 }
 
-async fn table(
-    connection: &mut Conn,
-    schema: &str,
-    (name, kind, engine, data_length): (String, TableKind, String, u64),
-) -> Result<Table, MysqlError> {
-    let place = format!("{}.{}", quoted(schema), quoted(&name));
-    let verb = if kind == TableKind::Sequence { "SEQUENCE" } else { "TABLE" };
-    let shown: Option<Row> =
-        connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
-    let create =
-        shown.and_then(|mut row| text(&mut row, 1)).ok_or_else(|| MysqlError::Dump(format!("{place} vanished while it was read")))?;
-    let create = without_schema(&create, schema);
-    let (columns, has_float) = columns(connection, schema, &name, kind).await?;
-    let (key, integer_key) = if has_float { (Vec::new(), false) } else { primary_key(connection, schema, &name).await? };
-    Ok(Table {
-        definition_sha256: digest(&canonical(&create)),
-        transactional: TRANSACTIONAL.contains(&engine.to_lowercase().as_str()),
-        name,
-        kind,
-        engine,
-        create,
-        columns,
-        key,
-        integer_key,
-        data_length,
-    })
+/// Kinds of objects with the words for them and the queries that list them.
+fn lists(own: &str, mariadb: bool) -> Vec<(ObjectKind, &'static str, String)> {
+    let routines = |kind: &str| {
+        format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = '{kind}'")
+    };
+    let mut lists =
+        vec![(ObjectKind::Function, "FUNCTION", routines("FUNCTION")), (ObjectKind::Procedure, "PROCEDURE", routines("PROCEDURE"))];
+    if mariadb {
+        lists.extend(["PACKAGE", "PACKAGE BODY"].map(|kind| (ObjectKind::Package, kind, routines(kind))));
+    }
+    let triggers = format!(
+        "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {own} \
+         ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"
+    );
+    lists.push((ObjectKind::Trigger, "TRIGGER", triggers));
+    lists.push((ObjectKind::Event, "EVENT", format!("SELECT EVENT_NAME, '' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {own}")));
+    lists.push((ObjectKind::View, "VIEW", format!("SELECT TABLE_NAME, '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {own}")));
+    lists
 }
 
 /// The definition without what changes by itself: the next AUTO_INCREMENT value.
@@ -169,161 +405,34 @@ fn canonical(create: &str) -> String {
     format!("{}{options}", &create[..end])
 }
 
-/// Columns that are written, and whether one of them is single-precision.
-async fn columns(connection: &mut Conn, schema: &str, table: &str, kind: TableKind) -> Result<(Vec<Column>, bool), MysqlError> {
-    let sql = format!(
-        "SELECT COLUMN_NAME, DATA_TYPE, EXTRA, COALESCE(GENERATION_EXPRESSION, '') FROM information_schema.COLUMNS \
-         WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION",
-        string(schema),
-        string(table)
-    );
-    let rows: Vec<(String, String, String, String)> =
-        connection.query(sql).await.doing(|| format!("read the columns of `{schema}`.`{table}`"))?;
-    let mut columns = Vec::new();
-    let mut period = false;
-    for (name, data_type, extra, expression) in rows {
-        let row_time = matches!(expression.to_uppercase().as_str(), "ROW START" | "ROW END");
-        period |= row_time;
-        let generated = extra.to_uppercase().contains("GENERATED") && !extra.to_uppercase().contains("DEFAULT_GENERATED");
-        if generated && !row_time {
-            continue;
-        }
-        let data_type = data_type.to_lowercase();
-        columns.push(Column {
-            form: Form::of(&data_type),
-            large: LARGE_TYPES.contains(&data_type.as_str()),
-            float: data_type == "float",
-            name,
-        });
-    }
-    if kind == TableKind::SystemVersioned && !period {
-        // The period columns that a table has without naming them.
-        let hidden = |name: &str| Column { name: name.to_owned(), form: Form::Text, large: false, float: false };
-        columns.extend([hidden("row_start"), hidden("row_end")]);
-    }
-    let has_float = columns.iter().any(|column| column.float);
-    Ok((columns, has_float))
-}
-
-async fn primary_key(connection: &mut Conn, schema: &str, table: &str) -> Result<(Vec<String>, bool), MysqlError> {
-    let sql = format!(
-        "SELECT s.COLUMN_NAME, c.DATA_TYPE FROM information_schema.STATISTICS s JOIN information_schema.COLUMNS c \
-         ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME \
-         WHERE s.TABLE_SCHEMA = {} AND s.TABLE_NAME = {} AND s.INDEX_NAME = 'PRIMARY' ORDER BY s.SEQ_IN_INDEX",
-        string(schema),
-        string(table)
-    );
-    let rows: Vec<(String, String)> = connection.query(sql).await.doing(|| format!("read the primary key of `{schema}`.`{table}`"))?;
-    let integer = rows.first().is_some_and(|(_, kind)| kind.to_lowercase().ends_with("int"));
-    Ok((rows.into_iter().map(|(name, _)| name).collect(), integer))
-}
-
-/// Views, triggers, routines and events, in the order in which they can be made. `unreadable` is told of what the account may not see.
-pub(super) async fn objects(
-    connection: &mut Conn,
-    snapshot: &Snapshot,
-    schema: &str,
-    unreadable: &mut Vec<String>,
-) -> Result<Vec<Object>, MysqlError> {
-    let mut objects = Vec::new();
-    let own = string(schema);
-    let mut lists = vec![
-        (
-            ObjectKind::Function,
-            "FUNCTION",
-            format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'FUNCTION'"),
-        ),
-        (
-            ObjectKind::Procedure,
-            "PROCEDURE",
-            format!("SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = 'PROCEDURE'"),
-        ),
-    ];
-    if snapshot.is_mariadb() {
-        for kind in ["PACKAGE", "PACKAGE BODY"] {
-            lists.push((
-                ObjectKind::Package,
-                kind,
-                format!(
-                    "SELECT ROUTINE_NAME, '' FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = {own} AND ROUTINE_TYPE = '{kind}'"
-                ),
-            ));
-        }
-    }
-    lists.push((ObjectKind::View, "VIEW", format!("SELECT TABLE_NAME, '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {own}")));
-    lists.push((
-        ObjectKind::Trigger,
-        "TRIGGER",
-        format!("SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {own} ORDER BY EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER"),
-    ));
-    lists.push((ObjectKind::Event, "EVENT", format!("SELECT EVENT_NAME, '' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = {own}")));
-    for (kind, verb, sql) in lists {
-        let mut names: Vec<(String, String)> =
-            connection.query(sql).await.doing(|| format!("list what `{schema}` holds of kind {verb}"))?;
-        if kind != ObjectKind::Trigger {
-            names.sort_unstable();
-        }
-        for (name, table) in names {
-            let place = format!("{}.{}", quoted(schema), quoted(&name));
-            let shown: Option<Row> =
-                connection.query_first(format!("SHOW CREATE {verb} {place}")).await.doing(|| format!("read the definition of {place}"))?;
-            match shown.and_then(|mut row| object(kind, &name, schema, &mut row)) {
-                Some(object) => objects.push(Object { table: (!table.is_empty()).then_some(table), ..object }),
-                None => unreadable.push(format!("{} {place}", verb.to_lowercase())),
-            }
-        }
-    }
-    Ok(in_order(objects))
-}
-
-fn object(kind: ObjectKind, name: &str, schema: &str, row: &mut Row) -> Option<Object> {
-    let column = match kind {
-        ObjectKind::View => 1,
-        ObjectKind::Event => 3,
-        ObjectKind::Trigger | ObjectKind::Procedure | ObjectKind::Function | ObjectKind::Package => 2,
-    };
-    let create = without_schema(&text(row, column)?, schema);
-    Some(Object {
-        kind,
-        name: name.to_owned(),
-        table: None,
-        sql_mode: named(row, "sql_mode"),
-        collation: named(row, "collation_connection").filter(|collation| collation.starts_with("utf8mb4")),
-        time_zone: named(row, "time_zone"),
-        definition_sha256: digest(&create),
-        create,
-    })
-}
-
-/// Views after the views that they read from; everything else stays as it came.
+/// Views at the end, after the views that they read from; those that need another schema after the others, and those that the
+/// server itself cannot read last, so that a plain client that stops at one has made all that can be made. The rest stays as it came.
 fn in_order(objects: Vec<Object>) -> Vec<Object> {
-    let names: BTreeSet<String> =
-        objects.iter().filter(|object| object.kind == ObjectKind::View).map(|object| object.name.clone()).collect();
-    let (views, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.kind == ObjectKind::View);
-    let first_after =
-        others.iter().position(|object| matches!(object.kind, ObjectKind::Trigger | ObjectKind::Event)).unwrap_or(others.len());
-    let (mut ordered, mut waiting, mut done) = (Vec::new(), views, BTreeSet::new());
-    while !waiting.is_empty() {
-        let before = waiting.len();
-        let mut still = Vec::new();
-        for view in waiting {
-            let needs = names.iter().any(|name| *name != view.name && !done.contains(name) && view.create.contains(&quoted(name)));
-            if needs {
-                still.push(view);
-            } else {
-                done.insert(view.name.clone());
-                ordered.push(view);
-            }
+    let (mut views, mut ordered): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| object.kind == ObjectKind::View);
+    let rank = |view: &Object| if view.valid { usize::from(!others_named_in(&view.create, Dialect::default()).is_empty()) } else { 2 };
+    views.sort_by_cached_key(rank);
+    ordered.append(&mut by_need(views));
+    ordered
+}
+
+/// Each view as early as its place in `views` and the views that it reads from allow.
+fn by_need(views: Vec<Object>) -> Vec<Object> {
+    let names: Vec<String> = views.iter().map(|view| quoted(&view.name)).collect();
+    let needs = |at: usize| (0..names.len()).filter(|other| *other != at && views[at].create.contains(&names[*other])).collect();
+    let mut needs: Vec<BTreeSet<usize>> = (0..views.len()).map(needs).collect();
+    let mut views: Vec<Option<Object>> = views.into_iter().map(Some).collect();
+    let mut ordered = Vec::new();
+    while ordered.len() < views.len() {
+        let waits = |at: &usize| views[*at].is_some();
+        let free = (0..views.len()).filter(waits).find(|at| needs[*at].is_empty());
+        // A column named like a view looks like a circle; the order among these does not matter to the server then.
+        let Some(at) = free.or_else(|| (0..views.len()).find(waits)) else { break };
+        for needs in &mut needs {
+            needs.remove(&at);
         }
-        if still.len() == before {
-            // A column named like a view looks like a circle; the order among these does not matter to the server then.
-            ordered.append(&mut still);
-        }
-        waiting = still;
+        ordered.extend(views[at].take());
     }
-    let mut all = others;
-    all.splice(first_after..first_after, ordered);
-    all
+    ordered
 }
 
 #[cfg(test)]
@@ -336,6 +445,8 @@ mod tests {
             name: name.into(),
             table: None,
             create: create.into(),
+            doubtful: false,
+            valid: true,
             sql_mode: None,
             collation: None,
             time_zone: None,
@@ -347,6 +458,14 @@ mod tests {
     fn a_view_comes_after_the_views_it_reads() {
         let ordered = in_order(vec![view("a", "select * from `b`"), view("b", "select * from `c`"), view("c", "select 1")]);
         assert_eq!(ordered.iter().map(|object| object.name.as_str()).collect::<Vec<_>>(), ["c", "b", "a"]);
+    }
+
+    #[test]
+    fn views_that_may_fail_come_after_those_that_do_not() {
+        let broken = Object { valid: false, ..view("a", "select * from `gone`") };
+        let (foreign, on_it) = (view("b", "select `x`.`n` AS `n` from (`outra`.`x` join `t`)"), view("c", "select * from `b`"));
+        let ordered = in_order(vec![broken, foreign, on_it, view("d", "select `t`.`n` AS `n` from `t`")]);
+        assert_eq!(ordered.iter().map(|object| object.name.as_str()).collect::<Vec<_>>(), ["d", "b", "c", "a"]);
     }
 
     #[test]

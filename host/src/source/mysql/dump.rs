@@ -1,31 +1,27 @@
-//! The dump of one schema: definitions first, then rows in many files, then views, routines, triggers and events, and last
+//! The dump of one schema: definitions first, then rows in many files, then routines, triggers, events and views, and last
 //! the file that sources them all in order (D2; `docs/formats/dump.md`).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use super::connection::{Doing, MysqlError, quoted};
-use super::definitions::{Object, Table, objects, schema_defaults, string, tables};
+use super::connection::{Session, quoted};
+use super::definitions::{Described, Object, Table, string};
+use super::error::MysqlError;
+use super::events::{ASLEEP, asleep};
 use super::grants;
+use super::names::{DEFINITIONS, EVENTS, ROUTINES, SCHEMA_ITSELF, TRIGGERS, VIEWS, file_name};
 use super::rows::{Files, Tally, Target, read};
-use super::script::delimiter_for;
+use super::script::delimited;
 use super::snapshot::Snapshot;
-use crate::ports::{DumpEntry, Meter, ObjectKind, ObjectPassport, SchemaPassport, TableKind, TablePassport, Warnings};
+use crate::ports::{DumpEntry, Meter, ObjectKind, ObjectPassport, SchemaPassport, SpareBuffers, TableKind, TablePassport, Warnings};
 
 /// Bytes of a table that one reader takes; larger ones are split by their primary key.
 const RANGE: u64 = 32 << 20;
 const RANGES_MAX: u64 = 256;
-
-pub(super) const DEFINITIONS: &str = "0000-schema.sql";
-pub(super) const ROUTINES: &str = "9000-routines.sql";
-pub(super) const VIEWS: &str = "9100-views.sql";
-pub(super) const TRIGGERS: &str = "9200-triggers.sql";
-pub(super) const EVENTS: &str = "9300-events.sql";
 
 const HEAD: &str = "SET NAMES utf8mb4;\nSET time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO', foreign_key_checks=0, unique_checks=0;\n";
 
@@ -39,21 +35,21 @@ pub struct DumpContext {
     pub warnings: Arc<Warnings>,
     /// Progress of the run.
     pub meter: Arc<Meter>,
+    /// Buffers of entries that were taken.
+    pub spare: Arc<SpareBuffers>,
 }
 
 impl Snapshot {
-    /// Dumps one schema. Returns after every file was taken; an error means that the dump is to be thrown away.
+    /// Dumps one schema. Returns after every file was taken; an error means that the dump is to be thrown away, and that the
+    /// snapshot is as it was before. A passport that names something [unreadable](SchemaPassport::unreadable) is of a dump that
+    /// is short of it.
     ///
     /// # Errors
-    /// When anything cannot be read, or nobody takes the files.
+    /// When anything else cannot be read, or nobody takes the files.
     pub async fn dump_schema(self: &Arc<Self>, schema: &str, context: &Arc<DumpContext>) -> Result<SchemaPassport, MysqlError> {
-        let (mut connection, permit) = self.connections.take().await?;
-        let described = describe(&mut connection, self, schema, &context.warnings).await;
-        self.connections.put(connection).await;
-        drop(permit);
-        let (defaults, tables, objects) = described?;
+        let (defaults, tables, objects, unreadable) = self.describe(schema, context).await?;
         let folder = format!("{}.d", context.stem);
-        let mut files = vec![send(context, &folder, DEFINITIONS, definitions(&defaults, &tables)).await?];
+        let mut files = vec![self.send(context, &folder, DEFINITIONS, definitions(&defaults, &tables)).await?];
         let tables: Vec<Arc<Table>> = tables.into_iter().map(Arc::new).collect();
         let mut passports = Vec::new();
         for (table, tally, names) in self.read_tables(schema, &tables, &folder, context).await? {
@@ -61,14 +57,14 @@ impl Snapshot {
             files.extend(names);
         }
         for (name, script) in scripts(&objects) {
-            files.push(send(context, &folder, name, script).await?);
+            files.push(self.send(context, &folder, name, script).await?);
         }
         let mut master = String::from("-- Load with: mariadb SCHEMA < this file\n");
         for file in files {
             let _ = writeln!(master, "source {file}");
         }
         let entry = DumpEntry { name: format!("{}.sql", context.stem), data: master.into_bytes() };
-        context.out.send(entry).await.map_err(|_| MysqlError::Abandoned)?;
+        self.deliver(context, entry).await?;
         let object = |object: &Object| ObjectPassport {
             kind: object.kind,
             name: object.name.clone(),
@@ -76,23 +72,51 @@ impl Snapshot {
         };
         let mut objects: Vec<ObjectPassport> = objects.iter().map(object).collect();
         objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-        Ok(SchemaPassport { schema: schema.to_owned(), charset: defaults.0, collation: defaults.1, tables: passports, objects })
+        let (charset, collation) = defaults;
+        Ok(SchemaPassport { schema: schema.to_owned(), charset, collation, tables: passports, objects, unreadable })
     }
 
-    /// Dumps users, roles and grants.
+    /// Dumps users, roles and grants; returns the accounts that could not be read.
     ///
     /// # Errors
-    /// When the connection fails; what the account may not see is a warning.
-    pub async fn dump_grants(&self, context: &DumpContext) -> Result<(), MysqlError> {
-        let (mut connection, permit) = self.connections.take().await?;
-        let script = grants::script(&mut connection, &context.warnings, &self.settings.name).await;
-        self.connections.put(connection).await;
-        drop(permit);
-        let entry = DumpEntry { name: "grants.sql".to_owned(), data: script?.into_bytes() };
-        context.out.send(entry).await.map_err(|_| MysqlError::Abandoned)
+    /// When the connection fails, or the account may not read the list of accounts.
+    pub async fn dump_grants(&self, context: &DumpContext) -> Result<Vec<String>, MysqlError> {
+        if let Some(lack) = self.rights.lacks_accounts() {
+            return Err(MysqlError::Read(format!("{lack} (or set grants = false where they are not wanted)")));
+        }
+        let mut reader = self.connections.take(&self.cancel).await?;
+        let read = grants::read(&mut reader, &context.warnings).await;
+        self.connections.give(reader).await;
+        let (script, unreadable) = read?;
+        self.deliver(context, DumpEntry { name: "grants.sql".to_owned(), data: script.into_bytes() }).await?;
+        Ok(unreadable)
     }
 
-    /// Reads all tables with as many readers as there are connections; returns them in order, with their files.
+    async fn describe(&self, schema: &str, context: &DumpContext) -> Result<Description, MysqlError> {
+        let mut reader = self.connections.take(&self.cancel).await?;
+        let mut described = Described::new(self, schema, &context.warnings);
+        let found = describe(&mut described, &mut reader).await;
+        self.connections.give(reader).await;
+        let (defaults, tables, objects) = found?;
+        Ok((defaults, tables, objects, described.unreadable))
+    }
+
+    async fn send(&self, context: &DumpContext, folder: &str, name: &str, script: String) -> Result<String, MysqlError> {
+        let name = format!("{folder}/{name}");
+        self.deliver(context, DumpEntry { name: name.clone(), data: script.into_bytes() }).await?;
+        Ok(name)
+    }
+
+    async fn deliver(&self, context: &DumpContext, entry: DumpEntry) -> Result<(), MysqlError> {
+        tokio::select! {
+            biased;
+            sent = context.out.send(entry) => sent.map_err(|_| MysqlError::Abandoned),
+            () = self.cancel.cancelled() => Err(MysqlError::Cancelled),
+        }
+    }
+
+    /// Reads all tables with as many readers as there are connections; returns them in order, with their files. After a failure
+    /// every reader has given its connection back.
     async fn read_tables(
         self: &Arc<Self>,
         schema: &str,
@@ -100,62 +124,119 @@ impl Snapshot {
         folder: &str,
         context: &Arc<DumpContext>,
     ) -> Result<Vec<(Arc<Table>, Tally, Vec<String>)>, MysqlError> {
-        let mut readers: JoinSet<Result<(usize, Tally), MysqlError>> = JoinSet::new();
         let names: Vec<Arc<Files>> = tables.iter().map(|_| Arc::default()).collect();
-        let mut tallies = vec![Tally::default(); tables.len()];
+        let mut readers = Readers { tasks: JoinSet::new(), tallies: vec![Tally::default(); tables.len()], most: self.connections.size() };
+        let cancel = self.cancel.child_token();
         let mut outcome = Ok(());
-        'tables: for (index, table) in tables.iter().enumerate() {
-            if self.patterns.exclude_rows.is_match(format!("{schema}.{}", table.name)) || table.kind == TableKind::Sequence {
+        for (index, table) in tables.iter().enumerate() {
+            let skipped = self.patterns.exclude_rows.is_match(format!("{schema}.{}", table.name)) || table.kind == TableKind::Sequence;
+            if skipped {
                 continue;
             }
-            for condition in self.ranges(schema, table).await? {
-                while readers.len() >= self.connections.size {
-                    outcome = collect(&mut readers, &mut tallies).await;
-                    if outcome.is_err() {
-                        break 'tables;
-                    }
-                }
-                let (snapshot, table, files) = (Arc::clone(self), Arc::clone(table), Arc::clone(&names[index]));
-                let (schema, folder, context) = (schema.to_owned(), folder.to_owned(), Arc::clone(context));
-                readers.spawn(async move {
-                    let (mut connection, permit) = snapshot.connections.take().await?;
-                    let target =
-                        Target { folder: &folder, out: &context.out, meter: &context.meter, cancel: &snapshot.cancel, files: &files };
-                    let tally = read(&mut connection, &schema, &table, &condition, &target).await?;
-                    snapshot.connections.put(connection).await;
-                    drop(permit);
-                    Ok((index, tally))
-                });
+            let order = Order { schema, folder, context, cancel: &cancel, files: &names[index] };
+            outcome = self.read_table(table, index, &order, &mut readers).await;
+            if outcome.is_err() {
+                break;
             }
         }
-        while outcome.is_ok() && !readers.is_empty() {
-            outcome = collect(&mut readers, &mut tallies).await;
+        while outcome.is_ok() && !readers.tasks.is_empty() {
+            outcome = readers.next().await;
         }
         if let Err(error) = outcome {
-            // Readers in the middle of a result must not drain it: their connections end at the server.
-            self.connections.permits.close();
-            self.kill().await;
-            readers.shutdown().await;
+            cancel.cancel();
+            while readers.tasks.join_next().await.is_some() {}
             return Err(if self.cancel.is_cancelled() { MysqlError::Cancelled } else { error });
         }
-        Ok(tables.iter().zip(tallies).zip(names).map(|((table, tally), names)| (Arc::clone(table), tally, names.sorted())).collect())
+        Ok(tables
+            .iter()
+            .zip(readers.tallies)
+            .zip(names)
+            .map(|((table, tally), names)| (Arc::clone(table), tally, names.sorted()))
+            .collect())
+    }
+
+    /// Starts the readers of one table.
+    async fn read_table(
+        self: &Arc<Self>,
+        table: &Arc<Table>,
+        index: usize,
+        order: &Order<'_>,
+        readers: &mut Readers,
+    ) -> Result<(), MysqlError> {
+        let ranges = match self.ranges(order.schema, table, order.cancel).await {
+            Err(error) if error.is_gone() => vec![String::new()],
+            ranges => ranges?,
+        };
+        for condition in ranges {
+            while readers.tasks.len() >= readers.most {
+                readers.next().await?;
+            }
+            let (snapshot, table, files) = (Arc::clone(self), Arc::clone(table), Arc::clone(order.files));
+            let (schema, folder) = (order.schema.to_owned(), order.folder.to_owned());
+            let (context, cancel) = (Arc::clone(order.context), order.cancel.clone());
+            readers.tasks.spawn(async move {
+                let mut reader = snapshot.connections.take(&cancel).await?;
+                let target = Target { folder: &folder, context: &context, cancel: &cancel, files: &files };
+                let read = read(&mut reader, &schema, &table, &condition, &target).await;
+                snapshot.connections.give(reader).await;
+                match read {
+                    Err(error) if error.is_gone() => {
+                        let message = "this table was dropped while the backup was made: its definition is in it, and rows that were not read yet are not";
+                        context.warnings.push(format!("{schema}.{}", table.name), message);
+                        Ok((index, Tally::default()))
+                    }
+                    read => read.map(|tally| (index, tally)),
+                }
+            });
+        }
+        Ok(())
     }
 
     /// Conditions that together take every row of a table once.
-    async fn ranges(&self, schema: &str, table: &Table) -> Result<Vec<String>, MysqlError> {
+    async fn ranges(&self, schema: &str, table: &Table, cancel: &CancellationToken) -> Result<Vec<String>, MysqlError> {
         let parts = (table.data_length / RANGE).min(RANGES_MAX);
-        if parts < 2 || !table.integer_key || self.connections.size < 2 || table.kind != TableKind::Base {
+        let Some(key) = table.integer_key.as_deref().filter(|_| parts > 1 && self.connections.size() > 1 && table.kind == TableKind::Base)
+        else {
             return Ok(vec![String::new()]);
-        }
-        let key = quoted(&table.key[0]);
-        let (mut connection, permit) = self.connections.take().await?;
+        };
+        let key = quoted(key);
         let sql = format!("SELECT CAST(MIN({key}) AS CHAR), CAST(MAX({key}) AS CHAR) FROM {}.{}", quoted(schema), quoted(&table.name));
-        let found: Result<Option<(Option<String>, Option<String>)>, _> = connection.query_first(sql).await;
-        let found = found.doing(|| format!("measure table `{schema}`.`{}`", table.name))?;
-        self.connections.put(connection).await;
-        drop(permit);
-        let bounds = found.and_then(|(low, high)| Some((low?.parse::<i128>().ok()?, high?.parse::<i128>().ok()?)));
+        let mut reader = self.connections.take(cancel).await?;
+        let found = reader.first::<(Option<String>, Option<String>)>(&sql, || format!("measure table `{schema}`.`{}`", table.name)).await;
+        self.connections.give(reader).await;
+        let bounds = found?.and_then(|(low, high)| Some((low?.parse::<i128>().ok()?, high?.parse::<i128>().ok()?)));
         Ok(bounds.map_or_else(|| vec![String::new()], |(low, high)| conditions(&key, low, high, i128::from(parts))))
+    }
+}
+
+/// What all readers of one table share.
+struct Order<'a> {
+    schema: &'a str,
+    folder: &'a str,
+    context: &'a Arc<DumpContext>,
+    cancel: &'a CancellationToken,
+    files: &'a Arc<Files>,
+}
+
+/// The readers at work, and what they found, by table.
+struct Readers {
+    tasks: JoinSet<Result<(usize, Tally), MysqlError>>,
+    tallies: Vec<Tally>,
+    most: usize,
+}
+
+impl Readers {
+    /// Waits for the next reader to end.
+    async fn next(&mut self) -> Result<(), MysqlError> {
+        match self.tasks.join_next().await {
+            Some(Ok(Ok((index, tally)))) => {
+                self.tallies[index].add(tally);
+                Ok(())
+            }
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(panic)) => Err(MysqlError::Read(format!("a reader ended unexpectedly: {panic}"))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -173,46 +254,29 @@ fn conditions(key: &str, low: i128, high: i128, parts: i128) -> Vec<String> {
     ranges
 }
 
-async fn collect(readers: &mut JoinSet<Result<(usize, Tally), MysqlError>>, tallies: &mut [Tally]) -> Result<(), MysqlError> {
-    match readers.join_next().await {
-        Some(Ok(Ok((index, tally)))) => {
-            tallies[index].add(tally);
-            Ok(())
-        }
-        Some(Ok(Err(error))) => Err(error),
-        Some(Err(panic)) => Err(MysqlError::Dump(format!("a reader ended unexpectedly: {panic}"))),
-        None => Ok(()),
-    }
-}
+type Description = ((String, String), Vec<Table>, Vec<Object>, Vec<String>);
 
-type Described = ((String, String), Vec<Table>, Vec<Object>);
-
-async fn describe(connection: &mut Conn, snapshot: &Snapshot, schema: &str, warnings: &Warnings) -> Result<Described, MysqlError> {
-    let defaults = schema_defaults(connection, schema).await?;
-    let mut tables = tables(connection, snapshot, schema).await?;
-    let mut unreadable = Vec::new();
-    let objects = objects(connection, snapshot, schema, &mut unreadable).await?;
-    for what in unreadable {
-        warnings.push(schema, format!("the account may not read the definition of {what}: it is not in the backup"));
-    }
+async fn describe(described: &mut Described<'_>, session: &mut Session) -> Result<((String, String), Vec<Table>, Vec<Object>), MysqlError> {
+    let defaults = described.defaults(session).await?;
+    let mut tables = described.tables(session).await?;
+    let objects = described.objects(session, &tables).await?;
     for table in &mut tables {
         if table.kind == TableKind::Sequence {
-            sequence_value(connection, schema, table).await?;
+            sequence_value(session, described.schema, table).await?;
         } else if !table.transactional {
             let message =
                 format!("engine {} takes no part in the snapshot: its rows are as they were at the moment of reading", table.engine);
-            warnings.push(format!("{schema}.{}", table.name), message);
+            described.warnings.push(format!("{}.{}", described.schema, table.name), message);
         }
     }
     Ok((defaults, tables, objects))
 }
 
 /// Adds the next value of a sequence to its definition.
-async fn sequence_value(connection: &mut Conn, schema: &str, table: &mut Table) -> Result<(), MysqlError> {
+async fn sequence_value(session: &mut Session, schema: &str, table: &mut Table) -> Result<(), MysqlError> {
     let sql =
         format!("SELECT CAST(next_not_cached_value AS CHAR), CAST(cycle_count AS CHAR) FROM {}.{}", quoted(schema), quoted(&table.name));
-    let value: Option<(String, String)> =
-        connection.query_first(sql).await.doing(|| format!("read sequence `{schema}`.`{}`", table.name))?;
+    let value: Option<(String, String)> = session.first(&sql, || format!("read sequence `{schema}`.`{}`", table.name)).await?;
     if let Some((next, round)) = value {
         let _ = write!(table.create, ";\nDO SETVAL({}, {next}, 0, {round})", quoted(&table.name));
     }
@@ -233,19 +297,12 @@ fn passport(table: &Table, tally: &Tally, files: usize) -> TablePassport {
     }
 }
 
-async fn send(context: &DumpContext, folder: &str, name: &str, script: String) -> Result<String, MysqlError> {
-    let name = format!("{folder}/{name}");
-    let entry = DumpEntry { name: name.clone(), data: script.into_bytes() };
-    context.out.send(entry).await.map_err(|_| MysqlError::Abandoned)?;
-    Ok(name)
-}
-
 /// Definitions of tables and sequences. The schema is altered without its name, so that it may have another one.
 fn definitions((charset, collation): &(String, String), tables: &[Table]) -> String {
-    let mut script = format!("{HEAD}ALTER DATABASE CHARACTER SET {charset} COLLATE {collation};\n");
+    let mut script = format!("{HEAD}-- cofre:{SCHEMA_ITSELF}\nALTER DATABASE CHARACTER SET {charset} COLLATE {collation};\n");
     let sequences_first = tables.iter().filter(|table| table.kind == TableKind::Sequence);
     for table in sequences_first.chain(tables.iter().filter(|table| table.kind != TableKind::Sequence)) {
-        let _ = writeln!(script, "-- cofre:{}\n{};", super::names::file_name(&table.name), table.create);
+        let _ = writeln!(script, "-- cofre:{}\n{};", file_name(&table.name), table.create);
     }
     script
 }
@@ -261,15 +318,23 @@ fn scripts(objects: &[Object]) -> Vec<(&'static str, String)> {
     };
     let groups = [
         (ROUTINES, of(&[ObjectKind::Function, ObjectKind::Procedure, ObjectKind::Package])),
-        (VIEWS, of(&[ObjectKind::View])),
         (TRIGGERS, of(&[ObjectKind::Trigger])),
         (EVENTS, of(&[ObjectKind::Event])),
+        (VIEWS, of(&[ObjectKind::View])),
     ];
     groups.into_iter().filter_map(|(name, script)| Some((name, script?))).collect()
 }
 
 fn definition(object: &Object, script: &mut String) {
-    let _ = writeln!(script, "-- cofre:{}", super::names::file_name(object.table.as_deref().unwrap_or(&object.name)));
+    let _ = writeln!(script, "-- cofre:{}", file_name(object.table.as_deref().unwrap_or(&object.name)));
+    let asleep = (object.kind == ObjectKind::Event && object.doubtful).then(|| asleep(&object.create)).flatten();
+    if asleep.is_some() {
+        let _ = writeln!(
+            script,
+            "{ASLEEP} It may name the schema that it came from. Where it is to run: ALTER EVENT {} ENABLE;",
+            quoted(&object.name)
+        );
+    }
     let _ = writeln!(script, "SET sql_mode={};", string(object.sql_mode.as_deref().unwrap_or("")));
     if let Some(collation) = &object.collation {
         let _ = writeln!(script, "SET collation_connection={};", string(collation));
@@ -277,12 +342,8 @@ fn definition(object: &Object, script: &mut String) {
     if let Some(time_zone) = &object.time_zone {
         let _ = writeln!(script, "SET time_zone={};", string(time_zone));
     }
-    if object.kind == ObjectKind::View {
-        let _ = writeln!(script, "{};", object.create);
-    } else {
-        let delimiter = delimiter_for(&object.create);
-        let _ = writeln!(script, "DELIMITER {delimiter}\n{}{delimiter}\nDELIMITER ;", object.create);
-    }
+    let create = asleep.as_ref().unwrap_or(&object.create);
+    let _ = if object.kind == ObjectKind::View { writeln!(script, "{create};") } else { writeln!(script, "{}", delimited(create)) };
 }
 
 #[cfg(test)]

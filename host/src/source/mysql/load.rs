@@ -5,16 +5,15 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Doing, MysqlError, connect, kill, quoted};
+use super::connection::{Session, kill, quoted};
 use super::definitions::string;
-use super::dump::{DEFINITIONS, EVENTS, TRIGGERS};
-use super::names::file_name;
+use super::error::MysqlError;
+use super::names::{DEFINITIONS, EVENTS, TRIGGERS, file_name, is_script};
+use super::objects::{Place, Remarks, load_objects};
 use super::script::{sections, statements};
 use crate::ports::{Meter, MysqlSettings};
 
@@ -26,6 +25,8 @@ const QUOTED_MAX: usize = 200;
 /// How to load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
+    /// Name of the schema that the dump is of.
+    pub origin: String,
     /// Only this table.
     pub table: Option<String>,
     /// The schema only stands beside another for a while: no events, which would fire in it, and the scripts of all objects are kept.
@@ -33,22 +34,24 @@ pub struct LoadOptions {
 }
 
 /// What was loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct LoadReport {
     /// Files of the dump.
     pub files: u64,
     /// Statements.
     pub statements: u64,
+    /// What a person should know of objects.
+    pub remarks: Remarks,
 }
 
 type Chunk = (String, Vec<u8>);
 
 /// Loads one dump, file by file in the order of its archive.
 pub struct Loader {
-    settings: MysqlSettings,
+    settings: Arc<MysqlSettings>,
     schema: String,
     options: LoadOptions,
-    main: Conn,
+    main: Session,
     sender: Option<mpsc::Sender<Chunk>>,
     workers: Vec<JoinHandle<Result<u64, MysqlError>>>,
     ids: Arc<Mutex<Vec<u32>>>,
@@ -70,11 +73,12 @@ impl Loader {
         meter: Arc<Meter>,
         cancel: CancellationToken,
     ) -> Result<Self, MysqlError> {
-        let mut main = connect(settings, None).await?;
+        let settings = Arc::new(settings.clone());
+        let mut main = Session::open(&settings, None, &cancel).await?;
         prepare(&mut main, schema, &options).await?;
         let ids = Arc::new(Mutex::new(vec![main.id()]));
         Ok(Self {
-            settings: settings.clone(),
+            settings,
             schema: schema.to_owned(),
             options,
             main,
@@ -93,7 +97,8 @@ impl Loader {
         let Some((_, file)) = name.rsplit_once('/') else { return false };
         match &self.options.table {
             None => true,
-            Some(table) => file == DEFINITIONS || file == TRIGGERS || file.starts_with(&format!("{}.", file_name(table))),
+            Some(_) if is_script(file) => file == DEFINITIONS || file == TRIGGERS,
+            Some(table) => file.starts_with(&format!("{}.", file_name(table))),
         }
     }
 
@@ -105,22 +110,32 @@ impl Loader {
         let Some((_, file)) = name.rsplit_once('/') else { return Ok(()) };
         self.report.files += 1;
         self.meter.add_plain(data.len() as u64);
-        let is_rows = !file.starts_with(|c: char| c.is_ascii_digit()) || !file[..5.min(file.len())].ends_with('-');
-        if is_rows && !file.contains(".part") {
+        if is_script(file) {
+            self.settle().await?;
+            return self.script(name, file, data).await;
+        }
+        if !file.contains(".part") {
             return self.rows(name, data).await;
         }
-        if !is_rows {
-            self.settle().await?;
-        }
-        if self.options.staging && !is_rows && file != DEFINITIONS {
-            self.objects.push((name.to_owned(), data.clone()));
-            if file == EVENTS {
-                return Ok(());
-            }
-        }
+        self.report.statements += run_script(&mut self.main, (name, &data), |_| true).await?;
+        Ok(())
+    }
+
+    async fn script(&mut self, name: &str, file: &str, data: Vec<u8>) -> Result<(), MysqlError> {
         let wanted = self.options.table.as_deref().map(file_name);
-        let chosen = |key: Option<&str>| is_rows || key.is_none() || wanted.as_deref().is_none_or(|table| key == Some(table));
-        self.report.statements += run_script(&mut self.main, (name, &data), chosen, &self.cancel).await?;
+        // What concerns the schema as a whole is not for one table of it.
+        let chosen = |key: Option<&str>| key.is_none() || wanted.as_deref().is_none_or(|table| key == Some(table));
+        if file == DEFINITIONS {
+            self.report.statements += run_script(&mut self.main, (name, &data), chosen).await?;
+            return Ok(());
+        }
+        if !(self.options.staging && file == EVENTS) {
+            let place = Place { origin: &self.options.origin, schema: &self.schema };
+            self.report.statements += load_objects(&mut self.main, (name, &data), &place, chosen, &mut self.report.remarks).await?;
+        }
+        if self.options.staging {
+            self.objects.push((name.to_owned(), data));
+        }
         Ok(())
     }
 
@@ -130,21 +145,21 @@ impl Loader {
     /// When a statement failed.
     pub async fn finish(mut self) -> Result<(LoadReport, Vec<(String, Vec<u8>)>), MysqlError> {
         self.settle().await?;
-        if let Some(table) = &self.options.table {
+        if let Some(table) = self.options.table.clone() {
             let sql = format!("SHOW TABLES LIKE {}", string(&table.replace('\\', "\\\\").replace('_', "\\_").replace('%', "\\%")));
-            let found: Option<String> = self.main.query_first(sql).await.doing(|| format!("look for table `{table}`"))?;
+            let found: Option<String> = self.main.first(&sql, || format!("look for table `{table}`")).await?;
             if found.is_none() {
                 return Err(MysqlError::Dump(format!("the backup holds no table `{table}`")));
             }
         }
-        let _ = self.main.disconnect().await;
+        self.main.close().await;
         Ok((self.report, self.objects))
     }
 
     /// Ends all connections at once, in the middle of whatever they load.
     pub async fn kill(&self) {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        kill(&self.settings, &ids).await;
+        kill(&self.settings, "CONNECTION", &ids).await;
     }
 
     async fn rows(&mut self, name: &str, data: Vec<u8>) -> Result<(), MysqlError> {
@@ -166,9 +181,9 @@ impl Loader {
         let (sender, receiver) = mpsc::channel::<Chunk>(1);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..self.settings.connections.max(1) {
-            let connection = connect(&self.settings, Some(&self.schema)).await?;
-            self.ids.lock().unwrap_or_else(PoisonError::into_inner).push(connection.id());
-            self.workers.push(tokio::spawn(work(connection, Arc::clone(&receiver))));
+            let session = Session::open(&self.settings, Some(&self.schema), &self.cancel).await?;
+            self.ids.lock().unwrap_or_else(PoisonError::into_inner).push(session.id());
+            self.workers.push(tokio::spawn(work(session, Arc::clone(&receiver))));
         }
         self.sender = Some(sender);
         Ok(())
@@ -189,66 +204,67 @@ impl Loader {
     }
 }
 
-async fn prepare(main: &mut Conn, schema: &str, options: &LoadOptions) -> Result<(), MysqlError> {
+async fn prepare(main: &mut Session, schema: &str, options: &LoadOptions) -> Result<(), MysqlError> {
     let target = quoted(schema);
     if is_there(main, schema, options.table.as_deref()).await? {
         let what = options.table.as_ref().map_or_else(|| schema.to_owned(), |table| format!("{schema}.{table}"));
         return Err(MysqlError::NotEmpty(what));
     }
-    main.query_drop(format!("CREATE DATABASE IF NOT EXISTS {target}")).await.doing(|| format!("make schema `{schema}`"))?;
-    main.query_drop(format!("USE {target}")).await.doing(|| format!("use schema `{schema}`"))
+    main.run(&format!("CREATE DATABASE IF NOT EXISTS {target}"), || format!("make schema `{schema}`")).await?;
+    main.run(&format!("USE {target}"), || format!("use schema `{schema}`")).await
 }
 
-async fn work(mut connection: Conn, receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Chunk>>>) -> Result<u64, MysqlError> {
+async fn work(mut session: Session, receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<Chunk>>>) -> Result<u64, MysqlError> {
     let mut count = 0;
     loop {
         let next = receiver.lock().await.recv().await;
         let Some((name, data)) = next else { break };
-        let script = String::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
+        let script = String::from_utf8(data).map_err(|_| not_text(&name))?;
         // In files of rows a line feed is never part of a value, so this is where statements end.
         for statement in script.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
-            run(&mut connection, &name, statement).await?;
+            run(&mut session, &name, statement).await?;
             count += 1;
         }
     }
-    let _ = connection.disconnect().await;
+    session.close().await;
     Ok(count)
 }
 
 /// Whether `schema` holds any table, or `table`.
-pub(super) async fn is_there(connection: &mut Conn, schema: &str, table: Option<&str>) -> Result<bool, MysqlError> {
+pub(super) async fn is_there(session: &mut Session, schema: &str, table: Option<&str>) -> Result<bool, MysqlError> {
     let mut sql = format!("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = {}", string(schema));
     if let Some(table) = table {
         let _ = write!(sql, " AND TABLE_NAME = {}", string(table));
     }
-    let found: Option<u64> = connection.query_first(sql).await.doing(|| format!("look at schema `{schema}`"))?;
+    let found: Option<u64> = session.first(&sql, || format!("look at schema `{schema}`")).await?;
     Ok(found.unwrap_or(0) > 0)
 }
 
 /// Runs the statements of one file of the dump, of those sections that are `chosen` by their key. Returns how many there were.
 pub(super) async fn run_script(
-    connection: &mut Conn,
+    session: &mut Session,
     (name, data): (&str, &[u8]),
     chosen: impl Fn(Option<&str>) -> bool,
-    cancel: &CancellationToken,
 ) -> Result<u64, MysqlError> {
-    let script = std::str::from_utf8(data).map_err(|_| MysqlError::Dump(format!("`{name}` is not UTF-8")))?;
+    let script = std::str::from_utf8(data).map_err(|_| not_text(name))?;
     let mut count = 0;
     for (_, section) in sections(script).into_iter().filter(|(key, _)| chosen(*key)) {
         for statement in statements(section) {
-            if cancel.is_cancelled() {
-                return Err(MysqlError::Cancelled);
-            }
-            run(connection, name, statement).await?;
+            run(session, name, statement).await?;
             count += 1;
         }
     }
     Ok(count)
 }
 
-async fn run(connection: &mut Conn, name: &str, statement: &str) -> Result<(), MysqlError> {
-    connection.query_drop(statement).await.doing(|| {
+pub(super) fn not_text(name: &str) -> MysqlError {
+    MysqlError::Dump(format!("`{name}` is not UTF-8"))
+}
+
+pub(super) async fn run(session: &mut Session, name: &str, statement: &str) -> Result<(), MysqlError> {
+    let action = || {
         let start: String = statement.chars().take(QUOTED_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
         format!("load `{name}`, at `{start}`")
-    })
+    };
+    session.run(statement, action).await
 }

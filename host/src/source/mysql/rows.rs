@@ -1,32 +1,35 @@
 //! Rows of a table as `INSERT` statements, in chunks of a few MiB, with their order-independent digest.
 //!
-//! A value too large for a statement is built up in a user variable, piece by piece, so that no statement and no buffer
-//! grows with it. Such a row is addressed by its primary key and its large values are read in pieces on the same snapshot.
+//! A row whose values are too large for a statement is read and written in pieces (`large.rs`), so that no statement and no
+//! buffer grows with it, whether or not the table has a key.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row, Value};
-use tokio::sync::mpsc::Sender;
+use mysql_async::Value;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::connection::{Doing, MysqlError, quoted};
+use super::connection::{Rows, Session, quoted};
 use super::definitions::{Column, Table};
-use super::literal::{Form, escape, hex};
+use super::dump::DumpContext;
+use super::error::MysqlError;
+use super::large::{LargeRow, Pieces};
+use super::literal::Form;
 use super::names::file_name;
-use crate::ports::{DumpEntry, Meter, TableKind};
+use crate::ports::{DumpEntry, TableKind};
 
 /// Bytes of one file of a dump.
-const CHUNK: usize = 4 << 20;
+pub(super) const CHUNK: usize = 4 << 20;
 /// Bytes of one statement.
 const STATEMENT: usize = 1 << 20;
-/// Values longer than this are read and written in pieces.
-const LARGE: usize = 1 << 20;
-/// Bytes of one piece.
-const PIECE: usize = 2 << 20;
+/// Rows whose large values are longer than this together are read and written in pieces. A statement is then at most 1 MiB of
+/// rows before, twice this, and 8 MiB of columns that are not large: less than the 16 MiB that servers take by default.
+const LARGE: u64 = 1 << 20;
+/// How much longer than what it just did the server may take to find the large rows of a table among the others.
+const SECOND_LOOK: u32 = 4;
 
 /// What every data file sets before its rows.
 const HEAD: &str = "SET NAMES utf8mb4;\nSET time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO', foreign_key_checks=0, unique_checks=0, autocommit=0;\n\
@@ -54,8 +57,7 @@ impl Tally {
 pub(super) struct Target<'a> {
     /// Folder of the dump, `empresa1.d`.
     pub(super) folder: &'a str,
-    pub(super) out: &'a Sender<DumpEntry>,
-    pub(super) meter: &'a Meter,
+    pub(super) context: &'a DumpContext,
     pub(super) cancel: &'a CancellationToken,
     /// Files of this table so far, over all its readers.
     pub(super) files: &'a Files,
@@ -87,19 +89,121 @@ impl Files {
 
 /// Reads the rows of `table` that fall under `condition` (all where it is empty).
 pub(super) async fn read(
-    connection: &mut Conn,
+    session: &mut Session,
     schema: &str,
     table: &Table,
     condition: &str,
     target: &Target<'_>,
 ) -> Result<Tally, MysqlError> {
+    let select = Select { schema, table, condition };
     let mut writer = RowWriter::new(table, target);
-    let piecewise = !table.key.is_empty() && table.columns.iter().any(|column| column.large);
-    let large_rows = stream(connection, &select(schema, table, condition, piecewise), table, piecewise, &mut writer).await?;
-    for key in large_rows {
-        writer.large_row(connection, schema, &key).await?;
+    let (idle, began) = (session.settings().idle_timeout, Instant::now());
+    let changed = || {
+        MysqlError::Read(format!(
+            "table {} changed while its large rows were read, and its engine takes no part in the snapshot",
+            select.place()
+        ))
+    };
+    if !table.transactional
+        && let Some(longest) = select.longest(session).await?.filter(|longest| *longest > LARGE)
+    {
+        // Only one statement sees one state of such a table.
+        writer.pieces(session, &select.pieces(longest, false), idle).await?;
+        return writer.finish().await;
+    }
+    let large = writer.rows(session, &select.rows(), idle).await?;
+    if large.rows > 0 && !table.transactional {
+        return Err(changed());
+    }
+    if large.rows > 0 {
+        let found = writer.pieces(session, &select.pieces(large.longest, true), idle + SECOND_LOOK * began.elapsed()).await?;
+        if found != large.rows {
+            return Err(changed());
+        }
     }
     writer.finish().await
+}
+
+/// What was passed over because it is large.
+#[derive(Debug, Clone, Copy, Default)]
+struct Large {
+    rows: u64,
+    /// Bytes of the large values of the longest of them.
+    longest: u64,
+}
+
+/// The queries that read a table.
+struct Select<'a> {
+    schema: &'a str,
+    table: &'a Table,
+    condition: &'a str,
+}
+
+impl Select<'_> {
+    fn place(&self) -> String {
+        format!("{}.{}", quoted(self.schema), quoted(&self.table.name))
+    }
+
+    fn from(&self) -> String {
+        let history = if self.table.kind == TableKind::SystemVersioned { " FOR SYSTEM_TIME ALL" } else { "" };
+        format!("FROM {}{history} AS `cofre:table`", self.place())
+    }
+
+    fn large(&self) -> impl Iterator<Item = &Column> {
+        self.table.columns.iter().filter(|column| column.large)
+    }
+
+    /// Bytes of a row's large values; `None` where the table has no column for them.
+    fn length(&self) -> Option<String> {
+        let lengths: Vec<String> = self.large().map(|column| format!("COALESCE(OCTET_LENGTH({}),0)", quoted(&column.name))).collect();
+        (!lengths.is_empty()).then(|| lengths.join("+"))
+    }
+
+    /// The columns; large values of large rows are NULL, and the length of a row's large values follows.
+    fn columns(&self) -> String {
+        let length = self.length();
+        let mut parts: Vec<String> = Vec::new();
+        for column in &self.table.columns {
+            let expression = expression(column);
+            parts.push(match &length {
+                Some(length) if column.large => format!("IF({length} > {LARGE}, NULL, {expression})"),
+                _ => expression,
+            });
+        }
+        parts.extend(length);
+        parts.join(", ")
+    }
+
+    fn filter(&self, more: &str) -> String {
+        match (self.condition, more) {
+            ("", "") => String::new(),
+            ("", one) | (one, "") => format!(" WHERE {one}"),
+            (one, other) => format!(" WHERE ({one}) AND {other}"),
+        }
+    }
+
+    /// Every row once.
+    fn rows(&self) -> String {
+        format!("SELECT {} {}{}", self.columns(), self.from(), self.filter(""))
+    }
+
+    /// Every large row as often as it has pieces, in their order; every other row once, unless `only_large`.
+    fn pieces(&self, longest: u64, only_large: bool) -> String {
+        let length = self.length().unwrap_or_else(|| "0".to_owned());
+        let pieces = Pieces { columns: self.large().collect(), longest };
+        let mut filter = format!("({} OR {length} > {LARGE}) AND ({})", Pieces::FIRST, pieces.filter());
+        if only_large {
+            filter = format!("{length} > {LARGE} AND {filter}");
+        }
+        format!("SELECT {}, {} {} {}{}", self.columns(), pieces.columns(), self.from(), pieces.join(), self.filter(&filter))
+    }
+
+    /// Bytes of the large values of the longest row.
+    async fn longest(&self, session: &mut Session) -> Result<Option<u64>, MysqlError> {
+        let Some(length) = self.length().filter(|_| self.table.data_length > LARGE) else { return Ok(None) };
+        let sql = format!("SELECT MAX({length}) {}{}", self.from(), self.filter(""));
+        Ok(session.first::<Option<u64>>(&sql, || format!("measure table {}", self.place())).await?.flatten())
+    }
 }
 
 fn expression(column: &Column) -> String {
@@ -107,85 +211,7 @@ fn expression(column: &Column) -> String {
     if column.float { format!("CAST({name} AS DOUBLE)") } else { name }
 }
 
-/// Bytes of a large column, as they are written: text in UTF-8.
-fn raw(column: &Column) -> String {
-    let name = quoted(&column.name);
-    if column.form == Form::Binary { format!("CAST({name} AS BINARY)") } else { format!("CAST(CONVERT({name} USING utf8mb4) AS BINARY)") }
-}
-
-fn select(schema: &str, table: &Table, condition: &str, piecewise: bool) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    for column in &table.columns {
-        let expression = expression(column);
-        parts.push(if column.large && piecewise {
-            format!("IF(OCTET_LENGTH({expression}) > {LARGE}, NULL, {expression})")
-        } else {
-            expression
-        });
-    }
-    if piecewise {
-        let tests = table
-            .columns
-            .iter()
-            .filter(|column| column.large)
-            .map(|column| format!("COALESCE(OCTET_LENGTH({}) > {LARGE}, 0)", quoted(&column.name)));
-        parts.push(tests.collect::<Vec<_>>().join(" OR "));
-    }
-    let history = if table.kind == TableKind::SystemVersioned { " FOR SYSTEM_TIME ALL" } else { "" };
-    let filter = if condition.is_empty() { String::new() } else { format!(" WHERE {condition}") };
-    format!("SELECT {} FROM {}.{}{history}{filter}", parts.join(", "), quoted(schema), quoted(&table.name))
-}
-
-/// Streams a result into `writer`; returns conditions that address the rows with large values.
-async fn stream(
-    connection: &mut Conn,
-    sql: &str,
-    table: &Table,
-    piecewise: bool,
-    writer: &mut RowWriter<'_>,
-) -> Result<Vec<String>, MysqlError> {
-    let place = || format!("read table `{}`", table.name);
-    let mut result = connection.query_iter(sql).await.doing(place)?;
-    let mut large_rows = Vec::new();
-    let Some(mut rows) = result.stream::<Row>().await.doing(place)? else { return Ok(large_rows) };
-    loop {
-        // Most rows are there already: a wait that can be cancelled costs more than reading one.
-        let next = if let Some(next) = rows.next().now_or_never() {
-            next
-        } else {
-            tokio::select! {
-                biased;
-                () = writer.target.cancel.cancelled() => return Err(MysqlError::Cancelled),
-                next = rows.next() => next,
-            }
-        };
-        let Some(row) = next else { break };
-        let values = row.doing(place)?.unwrap_raw();
-        let is_large = piecewise && matches!(values.last(), Some(Some(Value::Bytes(flag))) if flag.as_slice() == b"1");
-        if is_large {
-            large_rows.push(key_condition(table, &values));
-        } else {
-            writer.row(&values[..table.columns.len()]).await?;
-        }
-    }
-    Ok(large_rows)
-}
-
-fn key_condition(table: &Table, values: &[Option<Value>]) -> String {
-    let mut condition = Vec::new();
-    for name in &table.key {
-        let Some(index) = table.columns.iter().position(|column| column.name == *name) else { continue };
-        if !condition.is_empty() {
-            condition.extend_from_slice(b" AND ");
-        }
-        condition.extend_from_slice(quoted(name).as_bytes());
-        condition.extend_from_slice(b" = ");
-        write_value(table.columns[index].form, values[index].as_ref(), &mut condition);
-    }
-    String::from_utf8_lossy(&condition).into_owned()
-}
-
-fn write_value(form: Form, value: Option<&Value>, out: &mut Vec<u8>) {
+pub(super) fn write_value(form: Form, value: Option<&Value>, out: &mut Vec<u8>) {
     match value {
         Some(Value::Bytes(bytes)) => form.write(bytes, out),
         Some(Value::NULL) | None => out.extend_from_slice(b"NULL"),
@@ -194,11 +220,22 @@ fn write_value(form: Form, value: Option<&Value>, out: &mut Vec<u8>) {
     }
 }
 
-struct RowWriter<'a> {
-    table: &'a Table,
+/// A number that the server computed.
+pub(super) fn number(value: Option<&Value>) -> Option<u64> {
+    match value {
+        Some(Value::Bytes(digits)) => std::str::from_utf8(digits).ok()?.parse().ok(),
+        Some(Value::UInt(number)) => Some(*number),
+        Some(Value::Int(number)) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// Writes rows into files.
+pub(super) struct RowWriter<'a> {
+    pub(super) table: &'a Table,
     target: &'a Target<'a>,
-    insert: Vec<u8>,
-    buffer: Vec<u8>,
+    pub(super) insert: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// Where the statement being written began; `None` between statements.
     statement: Option<usize>,
     tally: Tally,
@@ -213,8 +250,68 @@ impl<'a> RowWriter<'a> {
         Self { table, target, insert, buffer: Vec::new(), statement: None, tally: Tally::default(), uncounted: 0 }
     }
 
-    fn begin(&mut self) {
+    /// Writes what a query gives, but for large rows, which are counted.
+    async fn rows(&mut self, session: &mut Session, sql: &str, idle: Duration) -> Result<Large, MysqlError> {
+        let mut rows = session.rows(sql, format!("read table `{}`", self.table.name), idle).await?;
+        let read = self.take_rows(&mut rows).await;
+        if read.is_err() {
+            rows.abandon().await;
+        }
+        read
+    }
+
+    async fn take_rows(&mut self, rows: &mut Rows<'_>) -> Result<Large, MysqlError> {
+        let count = self.table.columns.len();
+        let has_large = self.table.columns.iter().any(|column| column.large);
+        let mut large = Large::default();
+        while let Some(row) = rows.next().await? {
+            let values = row.unwrap_raw();
+            if has_large && let Some(length) = values.get(count).and_then(|value| number(value.as_ref())).filter(|length| *length > LARGE) {
+                large = Large { rows: large.rows + 1, longest: large.longest.max(length) };
+            } else {
+                self.row(&values[..count]).await?;
+            }
+        }
+        Ok(large)
+    }
+
+    /// Writes what a query gives in pieces; returns how many large rows there were.
+    async fn pieces(&mut self, session: &mut Session, sql: &str, idle: Duration) -> Result<u64, MysqlError> {
+        let mut rows = session.rows(sql, format!("read large rows of table `{}`", self.table.name), idle).await?;
+        let read = self.take_pieces(&mut rows).await;
+        if read.is_err() {
+            rows.abandon().await;
+        }
+        read
+    }
+
+    async fn take_pieces(&mut self, rows: &mut Rows<'_>) -> Result<u64, MysqlError> {
+        let count = self.table.columns.len();
+        let (mut large, mut current) = (0, None::<LargeRow>);
+        while let Some(row) = rows.next().await? {
+            let values = row.unwrap_raw();
+            if number(values[count].as_ref()).is_none_or(|length| length <= LARGE) {
+                self.row(&values[..count]).await?;
+                continue;
+            }
+            let piece = match current.take() {
+                Some(row) => row,
+                None => LargeRow::begin(self).await?,
+            };
+            current = piece.take(self, &values).await?;
+            large += u64::from(current.is_none());
+        }
+        if current.is_some() { Err(self.is_torn()) } else { Ok(large) }
+    }
+
+    /// The server did not send the pieces of large rows one after the other, or not all of them.
+    pub(super) fn is_torn(&self) -> MysqlError {
+        MysqlError::Read(format!("the pieces of a large row of table `{}` did not come in their order", self.table.name))
+    }
+
+    pub(super) fn begin(&mut self) {
         if self.buffer.is_empty() {
+            self.buffer = self.target.context.spare.take();
             self.buffer.reserve(CHUNK + STATEMENT / 4);
             self.buffer.extend_from_slice(HEAD.as_bytes());
             if self.table.kind == TableKind::SystemVersioned {
@@ -256,150 +353,44 @@ impl<'a> RowWriter<'a> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), MysqlError> {
+    pub(super) async fn flush(&mut self) -> Result<(), MysqlError> {
         self.end_statement();
-        self.target.meter.add_items(std::mem::take(&mut self.uncounted));
+        self.target.context.meter.add_items(std::mem::take(&mut self.uncounted));
         if self.target.cancel.is_cancelled() {
             return Err(MysqlError::Cancelled);
         }
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let name = format!("{}.{:05}.sql", file_name(&self.table.name), self.target.files.number());
+        let name = format!("{}.{:05}.sql", file_name(&self.table.name), self.next_number());
         self.send(name).await
     }
 
-    async fn send(&mut self, name: String) -> Result<(), MysqlError> {
+    /// Number of the next file of this table.
+    pub(super) fn next_number(&self) -> u32 {
+        self.target.files.number()
+    }
+
+    pub(super) async fn send(&mut self, name: String) -> Result<(), MysqlError> {
         self.buffer.extend_from_slice(TAIL.as_bytes());
         let name = format!("{}/{name}", self.target.folder);
         self.target.files.add(name.clone());
         let data = std::mem::take(&mut self.buffer);
-        self.target.out.send(DumpEntry { name, data }).await.map_err(|_| MysqlError::Abandoned)
+        tokio::select! {
+            biased;
+            sent = self.target.context.out.send(DumpEntry { name, data }) => sent.map_err(|_| MysqlError::Abandoned),
+            () = self.target.cancel.cancelled() => Err(MysqlError::Cancelled),
+        }
+    }
+
+    /// One more row was written by other means.
+    pub(super) fn count(&mut self, row: Tally) {
+        self.tally.add(row);
+        self.uncounted += 1;
     }
 
     async fn finish(mut self) -> Result<Tally, MysqlError> {
         self.flush().await?;
         Ok(self.tally)
-    }
-
-    /// Writes one row whose large values come in pieces, in files of its own that load one after the other in one session.
-    async fn large_row(&mut self, connection: &mut Conn, schema: &str, key: &str) -> Result<(), MysqlError> {
-        self.flush().await?;
-        let table = self.table;
-        let from = format!("FROM {}.{} WHERE {key}", quoted(schema), quoted(&table.name));
-        let parts =
-            table.columns.iter().map(|column| if column.large { format!("OCTET_LENGTH({})", raw(column)) } else { expression(column) });
-        let sql = format!("SELECT {} {from}", parts.collect::<Vec<_>>().join(", "));
-        let row: Option<Row> = connection.query_first(sql).await.doing(|| format!("read a large row of table `{}`", table.name))?;
-        let values =
-            row.ok_or_else(|| MysqlError::Dump(format!("a row of table `{}` vanished inside its snapshot", table.name)))?.unwrap_raw();
-        let mut large = LargeRow::new(self.target.files.number(), &table.name, self.insert.clone());
-        for (index, (column, value)) in table.columns.iter().zip(&values).enumerate() {
-            large.text(if index == 0 { b"(" } else { b"," });
-            match value {
-                Some(Value::Bytes(length)) if column.large => {
-                    let length = std::str::from_utf8(length).ok().and_then(|text| text.parse().ok());
-                    let length: usize =
-                        length.ok_or_else(|| MysqlError::Dump(format!("a length in table `{}` is no number", table.name)))?;
-                    self.large_value(connection, &from, (column, index, length), &mut large).await?;
-                }
-                _ => {
-                    let mut literal = Vec::new();
-                    write_value(column.form, value.as_ref(), &mut literal);
-                    large.text(&literal);
-                }
-            }
-        }
-        large.text(b")");
-        self.begin();
-        self.buffer.extend_from_slice(&large.insert);
-        self.buffer.extend_from_slice(b";\n");
-        for variable in &large.variables {
-            self.buffer.extend_from_slice(format!("SET {variable} = NULL;\n").as_bytes());
-        }
-        self.tally.add(Tally { rows: 1, bytes: large.bytes, digest: large.digest.digest128() });
-        self.send(large.next_name()).await
-    }
-
-    /// Builds one value up in a user variable.
-    async fn large_value(
-        &mut self,
-        connection: &mut Conn,
-        from: &str,
-        (column, index, length): (&Column, usize, usize),
-        large: &mut LargeRow,
-    ) -> Result<(), MysqlError> {
-        let variable = format!("@cofre_{}_{index}", large.identity);
-        let binary = column.form == Form::Binary;
-        large.note(if binary { b"x'" } else { b"'" });
-        self.begin();
-        self.buffer.extend_from_slice(format!("SET {variable} = x'';\n").as_bytes());
-        for offset in (0..length).step_by(PIECE) {
-            if self.target.cancel.is_cancelled() {
-                return Err(MysqlError::Cancelled);
-            }
-            let sql = format!("SELECT SUBSTRING({}, {}, {PIECE}) {from}", raw(column), offset + 1);
-            let piece: Option<Vec<u8>> =
-                connection.query_first(sql).await.doing(|| format!("read a large value of table `{}`", self.table.name))?;
-            let piece = piece.unwrap_or_default();
-            if piece.len() != PIECE.min(length - offset) {
-                return Err(MysqlError::Dump(format!("a large value of table `{}` came short", self.table.name)));
-            }
-            let mut literal = Vec::with_capacity(2 * piece.len());
-            if binary {
-                hex(&piece, &mut literal);
-            } else {
-                escape(&piece, &mut literal);
-            }
-            large.note(&literal);
-            self.begin();
-            self.buffer.extend_from_slice(format!("SET {variable} = CONCAT({variable}, x'").as_bytes());
-            hex(&piece, &mut self.buffer);
-            self.buffer.extend_from_slice(b"');\n");
-            if self.buffer.len() >= CHUNK {
-                self.send(large.next_name()).await?;
-            }
-        }
-        large.note(b"'");
-        let assigned = if binary { variable.clone() } else { format!("CONVERT({variable} USING utf8mb4)") };
-        large.insert.extend_from_slice(assigned.as_bytes());
-        large.variables.push(variable);
-        Ok(())
-    }
-}
-
-/// A row that is written in pieces: its statement so far, and the digest of the tuple as if it stood there whole.
-struct LargeRow {
-    name: String,
-    number: u32,
-    part: u32,
-    identity: String,
-    insert: Vec<u8>,
-    variables: Vec<String>,
-    digest: Xxh3,
-    bytes: u64,
-}
-
-impl LargeRow {
-    fn new(number: u32, table: &str, insert: Vec<u8>) -> Self {
-        // Large rows of other tables may load in the same session: the variables must not meet.
-        let identity = format!("{:016x}_{number}", xxhash_rust::xxh3::xxh3_64(table.as_bytes()));
-        Self { name: file_name(table), number, part: 0, identity, insert, variables: Vec::new(), digest: Xxh3::new(), bytes: 0 }
-    }
-
-    fn note(&mut self, text: &[u8]) {
-        self.digest.update(text);
-        self.bytes += text.len() as u64;
-    }
-
-    /// Text that stands in the statement as it stands in the tuple.
-    fn text(&mut self, text: &[u8]) {
-        self.note(text);
-        self.insert.extend_from_slice(text);
-    }
-
-    fn next_name(&mut self) -> String {
-        self.part += 1;
-        format!("{}.{:05}.part{:05}.sql", self.name, self.number, self.part)
     }
 }

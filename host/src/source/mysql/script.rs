@@ -1,92 +1,73 @@
-//! Splits SQL scripts into statements as the client does, and takes a schema's own name out of definitions.
+//! Splits SQL scripts into statements as the client does.
+
+use super::tokens::{Dialect, first};
 
 /// Statements of a script, without delimiters; understands quotes, comments and `DELIMITER`.
 pub(super) fn statements(script: &str) -> Vec<&str> {
-    let (mut found, mut delimiter, mut start, mut at) = (Vec::new(), ";", 0, 0);
-    let bytes = script.as_bytes();
-    while at < bytes.len() {
-        let rest = &script[at..];
-        let line_start = at == 0 || bytes[at - 1] == b'\n';
-        if line_start && script[start..at].trim().is_empty() && rest.starts_with("DELIMITER ") {
-            let end = rest.find('\n').unwrap_or(rest.len());
-            delimiter = rest["DELIMITER ".len()..end].trim();
-            at += end;
-            start = at;
-        } else if rest.starts_with(delimiter) {
-            push(&mut found, &script[start..at]);
-            at += delimiter.len();
-            start = at;
-        } else {
-            at += token(rest);
+    let (mut found, mut rest) = (Vec::new(), script);
+    while !rest.is_empty() {
+        rest = after_comments(rest);
+        let (statement, after) = match rest.strip_prefix("DELIMITER ") {
+            Some(line) => {
+                let (delimiter, after) = line.split_once('\n').unwrap_or((line, ""));
+                match delimiter.trim() {
+                    "" | ";" => ("", after),
+                    // It was chosen so that it does not occur in the statement, in whatever dialect that is.
+                    delimiter => after.split_once(delimiter).unwrap_or((after, "")),
+                }
+            }
+            None => to_semicolon(rest),
+        };
+        if !statement.trim().is_empty() {
+            found.push(statement.trim());
         }
+        rest = after;
     }
-    push(&mut found, &script[start..]);
     found
 }
 
-fn push<'a>(found: &mut Vec<&'a str>, statement: &'a str) {
-    let mut statement = statement.trim();
-    // Comments of whole lines before a statement are ours.
-    while statement.starts_with("-- ") || statement == "--" {
-        statement = statement.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
-    }
-    if !statement.is_empty() {
-        found.push(statement);
-    }
-}
-
-/// Length of the token at the start of `text`: a quoted string or name, a comment, or one character.
-fn token(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    match bytes[0] {
-        quote @ (b'\'' | b'"' | b'`') => {
-            let mut at = 1;
-            while at < bytes.len() {
-                if bytes[at] == b'\\' && quote != b'`' {
-                    at += 2;
-                } else if bytes[at] == quote {
-                    if bytes.get(at + 1) != Some(&quote) {
-                        return at + 1;
-                    }
-                    at += 2;
-                } else {
-                    at += 1;
-                }
-            }
-            bytes.len()
+/// The statement at the start of `script`, and what follows its semicolon.
+fn to_semicolon(script: &str) -> (&str, &str) {
+    let mut at = 0;
+    while at < script.len() {
+        let rest = &script[at..];
+        // A comment's end is the client's business: code for some servers only is sent whole.
+        let length = match rest.strip_prefix("/*") {
+            Some(comment) => comment.find("*/").map_or(rest.len(), |end| end + 4),
+            None => first(rest, Dialect::default()).1,
+        };
+        if let Some(after) = rest.strip_prefix(';') {
+            return (&script[..at], after);
         }
-        b'#' => text.find('\n').unwrap_or(text.len()),
-        b'-' if text.starts_with("-- ") || text.starts_with("--\n") => text.find('\n').unwrap_or(text.len()),
-        // Versioned comments hold code; the delimiter does not occur in what the server prints there.
-        b'/' if text.starts_with("/*") => text.find("*/").map_or(text.len(), |end| end + 2),
-        _ => text.chars().next().map_or(1, char::len_utf8),
-    }
-}
-
-/// Takes `` `schema`. `` out of a definition, outside strings and comments, so that it can be restored under another name.
-pub(super) fn without_schema(definition: &str, schema: &str) -> String {
-    let own = super::connection::quoted(schema);
-    let mut clean = String::with_capacity(definition.len());
-    let (mut at, mut after_dot) = (0, false);
-    while at < definition.len() {
-        let rest = &definition[at..];
-        let length = token(rest);
-        let word = &rest[..length];
-        if word == own && !after_dot && rest[length..].starts_with('.') {
-            at += length + 1;
-            continue;
-        }
-        after_dot = word == ".";
-        clean.push_str(word);
         at += length;
     }
-    clean
+    (script, "")
 }
 
-/// A delimiter that does not occur in `body`.
-pub(super) fn delimiter_for(body: &str) -> String {
-    let candidates = [";;", "$$", "//"].map(str::to_owned).into_iter().chain((0..).map(|number| format!("//{number}//")));
-    candidates.into_iter().find(|candidate| !body.contains(candidate.as_str())).unwrap_or_else(|| ";;".to_owned())
+/// What follows comments of whole lines: those before a statement are ours.
+fn after_comments(script: &str) -> &str {
+    let mut rest = script.trim_start();
+    while rest.starts_with("-- ") {
+        rest = rest.split_once('\n').map_or("", |(_, rest)| rest.trim_start());
+    }
+    rest
+}
+
+/// A body with a delimiter that does not occur in it, as the client reads it.
+pub(super) fn delimited(body: &str) -> String {
+    let delimiter = delimiter_for(body);
+    // A comment would swallow what stands behind it in the same line.
+    let last = body.lines().next_back().unwrap_or("");
+    let end = if last.contains("--") || last.contains('#') { "\n" } else { "" };
+    format!("DELIMITER {delimiter}\n{body}{end}{delimiter}\nDELIMITER ;")
+}
+
+/// A delimiter that does not occur in `body`, nor where it meets its end.
+fn delimiter_for(body: &str) -> String {
+    let more = (0..).flat_map(|number| [format!("//{number}//"), format!("$${number}$$")]);
+    let candidates = [";;", "$$", "//"].map(str::to_owned).into_iter().chain(more);
+    let fits = |candidate: &String| !body.contains(candidate.as_str()) && !body.ends_with(&candidate[..1]);
+    candidates.into_iter().find(fits).unwrap_or_else(|| ";;".to_owned())
 }
 
 /// Sections of a script that begin with the line `-- cofre:KEY`; the first, without a key, comes before any such line.
@@ -117,9 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn the_schemas_own_name_goes_and_others_stay() {
-        let view = "select `emp`.`t`.`a` AS `emp`,'`emp`.`t`' from `emp`.`t` join `other`.`emp` on `x`.`emp`.`y`";
-        assert_eq!(without_schema(view, "emp"), "select `t`.`a` AS `emp`,'`emp`.`t`' from `t` join `other`.`emp` on `x`.`emp`.`y`");
+    fn a_body_ends_at_its_delimiter_in_whatever_dialect_it_is() {
+        let script =
+            "SET sql_mode='NO_BACKSLASH_ESCAPES';\nDELIMITER ;;\nCREATE PROCEDURE p() SELECT '\\'; SELECT 1;;\nDELIMITER ;\nSELECT 2;\n";
+        assert_eq!(statements(script), ["SET sql_mode='NO_BACKSLASH_ESCAPES'", "CREATE PROCEDURE p() SELECT '\\'; SELECT 1", "SELECT 2"]);
+    }
+
+    #[test]
+    fn a_body_keeps_its_last_comment_and_its_last_sign() {
+        for body in
+            ["CREATE PROCEDURE p() SELECT 1 -- fim", "CREATE PROCEDURE p() SELECT 1;", "CREATE PROCEDURE p() SELECT ';;', '$$' # //"]
+        {
+            assert_eq!(statements(&delimited(body)), [body]);
+        }
+        assert!(delimited("SELECT 1 -- fim").contains("fim\n;;"));
     }
 
     proptest! {
@@ -127,7 +119,6 @@ mod tests {
         fn splitting_anything_never_panics(script in "[ -~\n`'é;]{0,200}") {
             let _ = statements(&script);
             let _ = sections(&script);
-            let _ = without_schema(&script, "a");
         }
     }
 }

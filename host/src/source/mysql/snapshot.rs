@@ -1,34 +1,46 @@
-//! One consistent view of a server for several connections (D3): a brief global read lock, a snapshot on each connection,
-//! the position in the binary log, and the lock goes again.
+//! One consistent view of a server for several connections (D3): connections are opened first, then a brief global read lock, a
+//! snapshot on each, the position in the binary log, and the lock goes again.
+//!
+//! On MySQL the backup lock stays until the snapshot is closed: it holds off definitions, not data. MariaDB has nothing of the
+//! kind that would not stop an application, so there a table that is altered meanwhile is one failed schema.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Row};
-use tokio::sync::{Mutex, Semaphore};
+use futures_util::future::try_join_all;
+use globset::{GlobSet, GlobSetBuilder};
+use mysql_async::Row;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Doing, MysqlError, connect, kill};
-use crate::ports::{MysqlSettings, ServerInfo, SnapshotPosition, Warnings};
+use super::connection::Session;
+use super::error::MysqlError;
+use super::pool::Pool;
+use super::rights::{Lack, Rights};
+use super::swap::is_left_by_a_restore;
+use crate::ports::{MysqlSettings, ServerInfo, SnapshotPosition, Warnings, name_pattern};
 
 /// Never read, whatever the configuration says: they hold no data of anybody's.
 const ALWAYS_EXCLUDED: [&str; 2] = ["information_schema", "performance_schema"];
 const BEGIN: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 const BEGIN_OLD: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT";
+/// Schemas that an error names.
+const NAMED_MAX: usize = 12;
 /// Server variables that a restore depends on.
 const VARIABLES: [&str; 6] =
     ["lower_case_table_names", "character_set_server", "collation_server", "max_allowed_packet", "sql_mode", "innodb_page_size"];
 
 /// Connections that all see the server as it was at one moment.
 pub struct Snapshot {
-    pub(super) settings: MysqlSettings,
     pub(super) patterns: Patterns,
     pub(super) cancel: CancellationToken,
     pub(super) connections: Pool,
+    pub(super) rights: Rights,
+    /// Holds MySQL's backup lock.
+    guardian: Option<Session>,
     server: ServerInfo,
     position: SnapshotPosition,
     schemas: Vec<String>,
+    tables: BTreeSet<(String, String)>,
 }
 
 /// Compiled patterns of the settings.
@@ -37,68 +49,44 @@ pub(super) struct Patterns {
     pub(super) exclude_rows: GlobSet,
 }
 
-/// The snapshot's connections; each is used by one reader at a time.
-pub(super) struct Pool {
-    free: Mutex<Vec<Conn>>,
-    pub(super) permits: Arc<Semaphore>,
-    ids: Vec<u32>,
-    pub(super) size: usize,
-}
-
-impl Pool {
-    /// Waits for a free connection.
-    pub(super) async fn take(&self) -> Result<(Conn, tokio::sync::OwnedSemaphorePermit), MysqlError> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| MysqlError::Abandoned)?;
-        let connection = self.free.lock().await.pop().ok_or(MysqlError::Abandoned)?;
-        Ok((connection, permit))
-    }
-
-    /// Gives a connection back that is at rest.
-    pub(super) async fn put(&self, connection: Conn) {
-        self.free.lock().await.push(connection);
-    }
-}
-
 impl Snapshot {
     /// Takes a snapshot of everything that the settings ask for.
     ///
     /// # Errors
-    /// When the server cannot be reached or the lock is not had in time.
+    /// When the server cannot be reached, nothing on it is asked for, or the lock is not had in time.
     pub async fn open(settings: &MysqlSettings, warnings: &Warnings, cancel: CancellationToken) -> Result<Self, MysqlError> {
-        let mut control = connect(settings, None).await?;
-        let server = server_info(&mut control).await?;
-        let schemas = schemas(&mut control, settings).await?;
-        let locked = lock(&mut control, settings, &server, warnings).await?;
-        let wanted = if locked { settings.connections.max(1) } else { 1 };
-        let mut connections = Vec::with_capacity(wanted);
-        for _ in 0..wanted {
-            if cancel.is_cancelled() {
-                return Err(MysqlError::Cancelled);
-            }
-            let mut connection = connect(settings, None).await?;
-            connection
-                .query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                .await
-                .doing(|| "set the isolation level".to_owned())?;
-            let begun = if server.flavor == "mysql" {
-                connection.query_drop(BEGIN).await
-            } else {
-                Err(mysql_async::DriverError::ConnectionClosed.into())
-            };
-            if begun.is_err() {
-                connection.query_drop(BEGIN_OLD).await.doing(|| "begin a consistent snapshot".to_owned())?;
-            }
-            connections.push(connection);
-        }
-        let position = position(&mut control, &server, locked, warnings).await;
-        if locked {
-            control.query_drop("UNLOCK TABLES").await.doing(|| "release the global read lock".to_owned())?;
-        }
-        let _ = control.disconnect().await;
-        let ids = connections.iter().map(Conn::id).collect();
-        let pool = Pool { permits: Arc::new(Semaphore::new(wanted)), size: wanted, ids, free: Mutex::new(connections) };
+        let settings = Arc::new(settings.clone());
         let patterns = Patterns { exclude_tables: globs(&settings.exclude_tables)?, exclude_rows: globs(&settings.exclude_rows)? };
-        Ok(Self { settings: settings.clone(), patterns, cancel, connections: pool, server, position, schemas })
+        let mut control = Session::open(&settings, None, &cancel).await?;
+        let server = server_info(&mut control).await?;
+        let schemas = schemas(&mut control, &settings).await?;
+        for schema in schemas.iter().filter(|schema| is_left_by_a_restore(schema)) {
+            let message = "a restore that was interrupted left this schema: look at it, and drop it once nothing in it is needed";
+            warnings.push(schema, message);
+        }
+        let rights = Rights::read(&mut control, server.flavor == "mariadb").await?;
+        // Opened before anybody has to wait for us.
+        let mut sessions = try_join_all((0..settings.connections.max(1)).map(|_| Session::open(&settings, None, &cancel))).await?;
+        let locked = lock(&mut control, &server, warnings).await?;
+        if !locked {
+            let others = sessions.split_off(1);
+            futures_util::future::join_all(others.into_iter().map(Session::close)).await;
+        }
+        try_join_all(sessions.iter_mut().map(|session| begin(session, &server))).await?;
+        let position = position(&mut control, &server, locked, warnings).await?;
+        let tables = control.all("SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES", || "list the tables".to_owned()).await?;
+        if locked {
+            control.run("UNLOCK TABLES", || "release the global read lock".to_owned()).await?;
+        }
+        let guardian = if server.flavor == "mysql" {
+            Some(control)
+        } else {
+            control.close().await;
+            None
+        };
+        let connections = Pool::new(sessions, cancel.clone()).await?;
+        let tables = tables.into_iter().collect();
+        Ok(Self { patterns, cancel, connections, rights, guardian, server, position, schemas, tables })
     }
 
     /// Schemas to dump, sorted.
@@ -116,32 +104,70 @@ impl Snapshot {
         &self.position
     }
 
+    /// What the account may not see of a schema that is to be dumped, whether or not there is any of it.
+    pub fn lacks(&self, schema: &str) -> Vec<Lack> {
+        self.rights.lacks(schema)
+    }
+
+    /// What the account may not see of users and grants.
+    pub fn lacks_accounts(&self) -> Option<Lack> {
+        self.rights.lacks_accounts()
+    }
+
     /// Whether the server is MariaDB.
     pub(super) fn is_mariadb(&self) -> bool {
         self.server.flavor == "mariadb"
     }
 
-    /// Ends the snapshot.
-    pub async fn close(self) {
-        for connection in self.connections.free.into_inner() {
-            let _ = connection.disconnect().await;
-        }
+    /// Whether names of schemas and tables are the same in either case.
+    pub(super) fn ignores_case(&self) -> bool {
+        self.server.variables.get("lower_case_table_names").is_some_and(|value| value != "0")
     }
 
-    /// Ends the snapshot at once, also in the middle of a result.
-    pub async fn kill(&self) {
-        kill(&self.settings, &self.connections.ids).await;
+    /// Whether a table or view was there when the snapshot was taken.
+    pub(super) fn knew(&self, schema: &str, table: &str) -> bool {
+        self.tables.contains(&(schema.to_owned(), table.to_owned()))
+    }
+
+    /// Tables and views that were there when the snapshot was taken.
+    pub(super) fn known(&self, schema: &str) -> impl Iterator<Item = &str> {
+        let first = (schema.to_owned(), String::new());
+        let owner = schema.to_owned();
+        self.tables.range(first..).take_while(move |(schema, _)| *schema == owner).map(|(_, table)| table.as_str())
+    }
+
+    /// Ends the snapshot.
+    pub async fn close(self) {
+        self.connections.close().await;
+        if let Some(guardian) = self.guardian {
+            guardian.close().await;
+        }
     }
 }
 
-async fn server_info(connection: &mut Conn) -> Result<ServerInfo, MysqlError> {
-    let version: Option<String> = connection.query_first("SELECT VERSION()").await.doing(|| "ask for the server's version".to_owned())?;
+async fn begin(session: &mut Session, server: &ServerInfo) -> Result<(), MysqlError> {
+    let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    session.run(level, || "set the isolation level".to_owned()).await?;
+    if server.flavor == "mariadb" {
+        // With it on, MariaDB that writes a binary log keeps the metadata locks when a session goes back to its savepoint. The right to
+        // turn it off (BINLOG ADMIN) is not needed for a backup: without it an ALTER TABLE waits for the run.
+        session.run("SET SESSION sql_log_bin = 0", || "leave the binary log alone".to_owned()).await.ok();
+    }
+    let doing = || "begin a consistent snapshot".to_owned();
+    if server.flavor == "mysql" && session.run(BEGIN, doing).await.is_ok() {
+        return Ok(());
+    }
+    session.run(BEGIN_OLD, doing).await
+}
+
+async fn server_info(session: &mut Session) -> Result<ServerInfo, MysqlError> {
+    let version: Option<String> = session.first("SELECT VERSION()", || "ask for the server's version".to_owned()).await?;
     let version = version.unwrap_or_default();
     let flavor = if version.to_lowercase().contains("mariadb") { "mariadb" } else { "mysql" }.to_owned();
     let mut variables = std::collections::BTreeMap::new();
     for name in VARIABLES {
-        let value: Option<(String, String)> =
-            connection.query_first(format!("SHOW GLOBAL VARIABLES LIKE '{name}'")).await.doing(|| format!("read the variable {name}"))?;
+        let sql = format!("SHOW GLOBAL VARIABLES LIKE '{name}'");
+        let value: Option<(String, String)> = session.first(&sql, || format!("read the variable {name}")).await?;
         if let Some((name, value)) = value {
             variables.insert(name, value);
         }
@@ -149,55 +175,61 @@ async fn server_info(connection: &mut Conn) -> Result<ServerInfo, MysqlError> {
     Ok(ServerInfo { flavor, version, variables })
 }
 
-async fn schemas(connection: &mut Conn, settings: &MysqlSettings) -> Result<Vec<String>, MysqlError> {
-    let all: Vec<String> = connection.query("SHOW DATABASES").await.doing(|| "list the schemas".to_owned())?;
+async fn schemas(session: &mut Session, settings: &MysqlSettings) -> Result<Vec<String>, MysqlError> {
+    let all: Vec<String> = session.all("SHOW DATABASES", || "list the schemas".to_owned()).await?;
     let (include, exclude) = (globs(&settings.include_schemas)?, globs(&settings.exclude_schemas)?);
-    let wanted = |name: &String| {
+    let wanted = |name: &&String| {
         let always = ALWAYS_EXCLUDED.iter().any(|excluded| name.eq_ignore_ascii_case(excluded));
         !always && (include.is_empty() || include.is_match(name)) && !exclude.is_match(name)
     };
-    let mut found: Vec<String> = all.into_iter().filter(wanted).collect();
+    let mut found: Vec<String> = all.iter().filter(wanted).cloned().collect();
+    if found.is_empty() {
+        let more = if all.len() > NAMED_MAX { ", …" } else { "" };
+        let seen = all.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") + more;
+        let (include, exclude) = (settings.include_schemas.clone(), settings.exclude_schemas.clone());
+        return Err(MysqlError::NoSchema { source_name: settings.name.clone(), include, exclude, seen });
+    }
     found.sort_unstable();
     Ok(found)
 }
 
 pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, MysqlError> {
-    let malformed = |error: globset::Error| MysqlError::Dump(format!("a pattern is malformed: {error}"));
+    let malformed = |error: globset::Error| MysqlError::Read(format!("a pattern of the configuration is malformed: {error}"));
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(GlobBuilder::new(pattern).literal_separator(false).backslash_escape(true).build().map_err(malformed)?);
+        set.add(name_pattern(pattern).map_err(malformed)?);
     }
     set.build().map_err(malformed)
 }
 
 /// Takes the global read lock; `false` where the account may not: then one connection alone is consistent.
-async fn lock(connection: &mut Conn, settings: &MysqlSettings, server: &ServerInfo, warnings: &Warnings) -> Result<bool, MysqlError> {
-    let seconds = settings.lock_timeout.as_secs().max(1);
-    connection.query_drop(format!("SET SESSION lock_wait_timeout = {seconds}")).await.doing(|| "set the lock time-out".to_owned())?;
+async fn lock(session: &mut Session, server: &ServerInfo, warnings: &Warnings) -> Result<bool, MysqlError> {
+    let (name, seconds) = (session.settings().name.clone(), session.settings().lock_timeout.as_secs().max(1));
     if server.flavor == "mysql" {
-        // Keeps definitions as they are for as long as this connection lives; helps, and is not needed.
-        let _ = connection.query_drop("LOCK INSTANCE FOR BACKUP").await;
+        // Helps, and is not needed: what an account may not hold off, it notices.
+        match session.run("LOCK INSTANCE FOR BACKUP", || "take the backup lock".to_owned()).await {
+            Err(error) if error.code().is_none() => return Err(error),
+            _ => {}
+        }
     }
-    match connection.query_drop("FLUSH TABLES WITH READ LOCK").await {
+    let action = || format!("take the global read lock within {seconds} s (a long query or transaction may hold it up)");
+    match session.run("FLUSH TABLES WITH READ LOCK", action).await {
         Ok(()) => Ok(true),
-        // 1044 and 1045: access denied; 1227: a privilege is missing.
-        Err(mysql_async::Error::Server(error)) if matches!(error.code, 1044 | 1045 | 1227) => {
+        Err(error) if error.is_denied() => {
             let message = "the account may not take the global read lock, so one connection reads everything: consistent, but slower; GRANT RELOAD ON *.* mends it";
-            warnings.push(&settings.name, message);
+            warnings.push(name, message);
             Ok(false)
         }
-        Err(cause) => Err(MysqlError::Query {
-            action: format!("take the global read lock within {seconds} s (a long query or transaction may hold it up)"),
-            cause,
-        }),
+        Err(error) => Err(error),
     }
 }
 
-async fn position(connection: &mut Conn, server: &ServerInfo, locked: bool, warnings: &Warnings) -> SnapshotPosition {
+async fn position(session: &mut Session, server: &ServerInfo, locked: bool, warnings: &Warnings) -> Result<SnapshotPosition, MysqlError> {
     let mut position = SnapshotPosition { locked, ..SnapshotPosition::default() };
-    let mut status: Result<Option<Row>, _> = connection.query_first("SHOW MASTER STATUS").await;
+    let doing = || "read the position in the binary log".to_owned();
+    let mut status: Result<Option<Row>, _> = session.first("SHOW MASTER STATUS", doing).await;
     if status.is_err() {
-        status = connection.query_first("SHOW BINARY LOG STATUS").await;
+        status = session.first("SHOW BINARY LOG STATUS", doing).await;
     }
     match status {
         Ok(Some(mut row)) => {
@@ -208,12 +240,13 @@ async fn position(connection: &mut Conn, server: &ServerInfo, locked: bool, warn
             }
         }
         Ok(None) => {}
+        Err(error) if error.code().is_none() => return Err(error),
         Err(_) => {
             warnings.push("binary log", "its position could not be read; GRANT BINLOG MONITOR (MySQL: REPLICATION CLIENT) ON *.* mends it");
         }
     }
     if server.flavor == "mariadb" && position.binlog_file.is_some() {
-        position.gtid = connection.query_first("SELECT @@GLOBAL.gtid_binlog_pos").await.ok().flatten();
+        position.gtid = session.first("SELECT @@GLOBAL.gtid_binlog_pos", doing).await.ok().flatten();
     }
-    position
+    Ok(position)
 }

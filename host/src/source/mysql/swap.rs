@@ -6,13 +6,15 @@
 //! whose foreign keys would still point into the schema that it came from; columns whose default is a sequence's next value)
 //! is loaded a second time, while the proven first one stays until the second has proven whole as well.
 
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Doing, MysqlError, connect, quoted};
+use super::connection::{Session, quoted};
 use super::definitions::string;
-use super::load::{is_there, run_script};
+use super::error::MysqlError;
+use super::load::is_there;
+use super::objects::{Place, Remarks, load_objects};
 use crate::ports::MysqlSettings;
 
 /// Longest name of a schema, in characters.
@@ -23,7 +25,7 @@ const NAMES_TRIED: u32 = 1_000;
 /// A schema beside the one that is to be replaced.
 #[derive(Debug)]
 pub struct Staging {
-    settings: MysqlSettings,
+    settings: Arc<MysqlSettings>,
     name: String,
     target: String,
 }
@@ -34,9 +36,9 @@ impl Staging {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn is_needed(settings: &MysqlSettings, schema: &str, table: Option<&str>) -> Result<bool, MysqlError> {
-        let mut connection = connect(settings, None).await?;
-        let found = is_there(&mut connection, schema, table).await?;
-        let _ = connection.disconnect().await;
+        let mut session = open(&Arc::new(settings.clone())).await?;
+        let found = is_there(&mut session, schema, table).await?;
+        session.close().await;
         Ok(found)
     }
 
@@ -45,13 +47,14 @@ impl Staging {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn beside(settings: &MysqlSettings, target: &str) -> Result<Self, MysqlError> {
-        let mut connection = connect(settings, None).await?;
+        let settings = Arc::new(settings.clone());
+        let mut session = open(&settings).await?;
         let known: Vec<String> =
-            connection.query("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA").await.doing(|| "list the schemas".to_owned())?;
-        let _ = connection.disconnect().await;
+            session.all("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA", || "list the schemas".to_owned()).await?;
+        session.close().await;
         let name = (1..=NAMES_TRIED).map(|number| staging_name(target, number)).find(|name| !known.contains(name));
         let name = name.ok_or_else(|| MysqlError::Dump("there is no free name beside the schema".to_owned()))?;
-        Ok(Self { settings: settings.clone(), name, target: target.to_owned() })
+        Ok(Self { settings, name, target: target.to_owned() })
     }
 
     /// Its name.
@@ -64,14 +67,14 @@ impl Staging {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn can_move(&self) -> Result<bool, MysqlError> {
-        let mut connection = connect(&self.settings, None).await?;
+        let mut session = open(&self.settings).await?;
         let sql = format!(
             "SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {0} AND INSTR(COLUMN_DEFAULT, {1}) > 0",
             string(&self.name),
             string(&quoted(&self.name))
         );
-        let found: Option<u64> = connection.query_first(sql).await.doing(|| format!("look at schema `{}`", self.name))?;
-        let _ = connection.disconnect().await;
+        let found: Option<u64> = session.first(&sql, || format!("look at schema `{}`", self.name)).await?;
+        session.close().await;
         Ok(found == Some(0))
     }
 
@@ -80,52 +83,51 @@ impl Staging {
     /// # Errors
     /// When the server refuses.
     pub async fn drop_target(&self, table: Option<&str>) -> Result<(), MysqlError> {
-        let mut connection = connect(&self.settings, None).await?;
+        let mut session = open(&self.settings).await?;
         let target = quoted(&self.target);
         let (sql, what) = match table {
             Some(table) => (format!("DROP TABLE IF EXISTS {target}.{}", quoted(table)), format!("table `{}`.`{table}`", self.target)),
             None => (format!("DROP DATABASE {target}"), format!("schema `{}`", self.target)),
         };
-        connection.query_drop(sql).await.doing(|| format!("drop {what}"))?;
-        let _ = connection.disconnect().await;
+        session.run(&sql, || format!("drop {what}")).await?;
+        session.close().await;
         Ok(())
     }
 
-    /// Drops the target and puts what was loaded here in its place; `objects` are the dump's files of routines, views, triggers
-    /// and events, in order.
+    /// Drops the target and puts what was loaded here in its place; `objects` are the dump's files of routines, triggers, events
+    /// and views, in order, and `origin` the schema that the dump is of.
     ///
     /// # Errors
     /// When the server refuses. The message says where the rows are then.
-    pub async fn swap(self, objects: &[(String, Vec<u8>)]) -> Result<(), MysqlError> {
-        let mut connection = connect(&self.settings, None).await?;
-        self.drop_triggers(&mut connection).await?;
-        let tables = self.tables(&mut connection).await?;
+    pub async fn swap(self, objects: &[(String, Vec<u8>)], origin: &str) -> Result<Remarks, MysqlError> {
+        let mut session = open(&self.settings).await?;
+        self.drop_triggers(&mut session).await?;
+        let tables = self.tables(&mut session).await?;
         let (from, to) = (quoted(&self.name), quoted(&self.target));
         let defaults = format!(
             "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
             string(&self.name)
         );
-        let defaults: Option<(String, String)> =
-            connection.query_first(defaults).await.doing(|| format!("look at schema `{}`", self.name))?;
+        let defaults: Option<(String, String)> = session.first(&defaults, || format!("look at schema `{}`", self.name)).await?;
         let (charset, collation) = defaults.ok_or_else(|| MysqlError::Dump(format!("schema `{}` is gone", self.name)))?;
         let place = |what: &str| format!("{what} (what was restored is whole in schema `{}`; nothing of it is lost)", self.name);
-        connection.query_drop(format!("DROP DATABASE {to}")).await.doing(|| place(&format!("drop schema `{}`", self.target)))?;
+        session.run(&format!("DROP DATABASE {to}"), || place(&format!("drop schema `{}`", self.target))).await?;
         let create = format!("CREATE DATABASE {to} CHARACTER SET {charset} COLLATE {collation}");
-        connection.query_drop(create).await.doing(|| place(&format!("make schema `{}`", self.target)))?;
+        session.run(&create, || place(&format!("make schema `{}`", self.target))).await?;
         if !tables.is_empty() {
             let moves: Vec<String> = tables.iter().map(|table| format!("{from}.{0} TO {to}.{0}", quoted(table))).collect();
             let sql = format!("RENAME TABLE {}", moves.join(", "));
-            connection.query_drop(sql).await.doing(|| place(&format!("move the tables to schema `{}`", self.target)))?;
+            session.run(&sql, || place(&format!("move the tables to schema `{}`", self.target))).await?;
         }
-        connection.query_drop(format!("USE {to}")).await.doing(|| format!("use schema `{}`", self.target))?;
-        // The old schema is gone: stopping here would leave the new one without its objects.
-        let never = CancellationToken::new();
+        session.run(&format!("USE {to}"), || format!("use schema `{}`", self.target)).await?;
+        let mut remarks = Remarks::default();
+        let place = Place { origin, schema: &self.target };
         for (name, data) in objects {
-            run_script(&mut connection, (name, data), |_| true, &never).await?;
+            load_objects(&mut session, (name, data), &place, |_| true, &mut remarks).await?;
         }
-        connection.query_drop(format!("DROP DATABASE {from}")).await.doing(|| format!("drop schema `{}`", self.name))?;
-        let _ = connection.disconnect().await;
-        Ok(())
+        session.run(&format!("DROP DATABASE {from}"), || format!("drop schema `{}`", self.name)).await?;
+        session.close().await;
+        Ok(remarks)
     }
 
     /// Removes it; the target stays as it is.
@@ -133,30 +135,41 @@ impl Staging {
     /// # Errors
     /// When the server refuses.
     pub async fn discard(self) -> Result<(), MysqlError> {
-        let mut connection = connect(&self.settings, None).await?;
+        let mut session = open(&self.settings).await?;
         let sql = format!("DROP DATABASE IF EXISTS {}", quoted(&self.name));
-        connection.query_drop(sql).await.doing(|| format!("drop schema `{}`", self.name))?;
-        let _ = connection.disconnect().await;
+        session.run(&sql, || format!("drop schema `{}`", self.name)).await?;
+        session.close().await;
         Ok(())
     }
 
-    async fn drop_triggers(&self, connection: &mut Conn) -> Result<(), MysqlError> {
+    async fn drop_triggers(&self, session: &mut Session) -> Result<(), MysqlError> {
         let sql = format!("SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = {}", string(&self.name));
-        let triggers: Vec<String> = connection.query(sql).await.doing(|| format!("list the triggers of schema `{}`", self.name))?;
+        let triggers: Vec<String> = session.all(&sql, || format!("list the triggers of schema `{}`", self.name)).await?;
         for trigger in triggers {
             let sql = format!("DROP TRIGGER {}.{}", quoted(&self.name), quoted(&trigger));
-            connection.query_drop(sql).await.doing(|| format!("drop trigger `{trigger}` of schema `{}`", self.name))?;
+            session.run(&sql, || format!("drop trigger `{trigger}` of schema `{}`", self.name)).await?;
         }
         Ok(())
     }
 
-    async fn tables(&self, connection: &mut Conn) -> Result<Vec<String>, MysqlError> {
+    async fn tables(&self, session: &mut Session) -> Result<Vec<String>, MysqlError> {
         let sql = format!(
             "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT LIKE '%VIEW' ORDER BY TABLE_NAME",
             string(&self.name)
         );
-        connection.query(sql).await.doing(|| format!("list the tables of schema `{}`", self.name))
+        session.all(&sql, || format!("list the tables of schema `{}`", self.name)).await
     }
+}
+
+/// A connection whose work is not cancelled half-way: the old schema is gone, or a schema of ours would be left.
+async fn open(settings: &Arc<MysqlSettings>) -> Result<Session, MysqlError> {
+    Session::open(settings, None, &CancellationToken::new()).await
+}
+
+/// Whether a schema has such a name: then a restore left it, which was killed or could not put it in its place.
+pub(super) fn is_left_by_a_restore(schema: &str) -> bool {
+    let number = schema.rsplit_once("_cofre_").map(|(_, number)| number);
+    number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| (1..=NAMES_TRIED).contains(&number))
 }
 
 fn staging_name(target: &str, number: u32) -> String {
@@ -175,5 +188,11 @@ mod tests {
         let long = "ç".repeat(64);
         assert_eq!(staging_name(&long, 12).chars().count(), 64);
         assert_ne!(staging_name(&long, 12), long);
+    }
+
+    #[test]
+    fn what_a_restore_left_is_known_by_its_name() {
+        assert!(is_left_by_a_restore(&staging_name("empresa1", 1)) && is_left_by_a_restore(&staging_name("a_cofre_1", NAMES_TRIED)));
+        assert!(!["empresa1", "cofre_1", "a_cofre_", "a_cofre_0", "a_cofre_1x"].into_iter().any(is_left_by_a_restore));
     }
 }

@@ -32,7 +32,7 @@ impl Destination for Endless {
     }
 
     fn probe(&self) -> Result<Limits> {
-        Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: 1 })
+        Ok(Limits { part_size: None, max_object_size: None, parallel_uploads: 1, free_bytes: None })
     }
 
     fn begin(&self, _key: &str, _size: Option<u64>) -> Result<Never> {

@@ -25,10 +25,17 @@ pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
         "huge-error-message" => return Err(fault(ErrorKind::Other, "x".repeat(32 << 20))),
         "huge-error-context" => return Err(huge_context()),
         "control-characters" => return Err(fault(ErrorKind::Other, "one line\nlevel=ERROR forged \u{1b}[2Jline\r\0end".to_owned())),
+        "malformed-text" => return Err(fault(ErrorKind::Other, malformed())),
         "error" => return Err(wanted(settings)),
         _ => {}
     }
     Ok(())
+}
+
+/// Bytes that are no UTF-8, where the contract has a text.
+fn malformed() -> String {
+    // SAFETY: it is not safe, and nothing here looks at it before the host does.
+    unsafe { String::from_utf8_unchecked(vec![b'x', 0xFF, 0xFE, 0xC0]) }
 }
 
 fn spin() {

@@ -6,7 +6,7 @@
 
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 mod bindings {
-    wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "cofre:plugin/destination-plugin", generate_all });
+    wit_bindgen::generate!({ path: "../../../wit/v1.0", world: "cofre:plugin/destination-plugin", generate_all });
 }
 mod attack;
 mod lies;
@@ -108,7 +108,7 @@ impl Guest for Hostile {
         let settings = enter("probe")?;
         let part_size = if settings.is("zero-part-size") { Some(0) } else { None };
         let parallel_uploads = if settings.is("no-parallel-uploads") { 0 } else { 2 };
-        Ok(Limits { part_size, max_object_size: None, parallel_uploads })
+        Ok(Limits { part_size, max_object_size: None, parallel_uploads, free_bytes: None })
     }
 
     fn read(key: String, offset: u64, length: Option<u64>, sink: OutputStream) -> Result<u64, Error> {
@@ -128,6 +128,15 @@ impl Guest for Hostile {
 
     fn delete(_key: String) -> Result<(), Error> {
         enter("delete").map(|_| ())
+    }
+
+    fn protect(_key: String, _until_unix_ms: u64) -> Result<(), Error> {
+        enter("protect").map(|_| ())
+    }
+
+    fn share(key: String, _lifetime_seconds: u32) -> Result<String, Error> {
+        let settings = enter("share")?;
+        Ok(if settings.is("no-address") { "two words\n".to_owned() } else { format!("https://example.test/{key}") })
     }
 }
 

@@ -3,11 +3,17 @@
 use std::fmt::Debug;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cofre_sdk::http::{Method, Request};
 
 use crate::bindings::cofre::plugin::host::{self, Level};
 use crate::bindings::cofre::plugin::types::{Error, ErrorKind};
+use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::{Settings, fault};
+
+/// What one call leaves for the next, where both are in one memory.
+static CALLS: AtomicU64 = AtomicU64::new(0);
 
 /// Does what `mode` says; what it saw is the message of the error that it returns.
 pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
@@ -21,7 +27,11 @@ pub(crate) fn act(settings: &Settings) -> Result<(), Error> {
         "tcp-exchange" => said("exchange", exchange(&settings.target)),
         "listen" => said("listen", TcpListener::bind("127.0.0.1:0").map(drop)),
         "udp" => said("udp", udp(&settings.target)),
-        "http-get" => http_get(&settings.url),
+        "http-get" => http(Request::get(&settings.url)),
+        "http-delete" => http(Request::new(Method::Delete, &settings.url)),
+        "http-delete-in-disguise" => http(Request::new(Method::Post, &settings.url).header("X-HTTP-Method-Override", "DELETE")),
+        "clock" => clock(),
+        "remember" => format!("calls before={}", CALLS.fetch_add(1, Ordering::Relaxed)),
         "settings-echo" => host::settings(),
         "secret-echo" => said("secret", host::secret(&settings.target).ok_or("none")),
         "leak-secret" => leak(),
@@ -70,7 +80,6 @@ fn escape() -> String {
 /// Sends `ping` and gives back what comes until the other side closes.
 fn exchange(target: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(target)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.write_all(b"ping")?;
     let mut answer = String::new();
     stream.take(1 << 16).read_to_string(&mut answer)?;
@@ -82,8 +91,8 @@ fn udp(target: &str) -> std::io::Result<usize> {
     socket.send_to(b"ping", target)
 }
 
-fn http_get(url: &str) -> String {
-    let fetched = cofre_sdk::http::Request::get(url).send().and_then(|mut answer| {
+fn http(request: Request) -> String {
+    let fetched = request.send().and_then(|mut answer| {
         let body = answer.body_to_vec(1 << 16)?;
         Ok((answer.status(), String::from_utf8_lossy(&body).into_owned()))
     });
@@ -91,6 +100,26 @@ fn http_get(url: &str) -> String {
         Ok((status, body)) => format!("status={status} body={body}"),
         Err(error) => format!("failed kind={:?} {error}", error.kind()),
     }
+}
+
+/// The smallest steps of both clocks, in nanoseconds, of twenty of each.
+fn clock() -> String {
+    let smallest = |now: &dyn Fn() -> u64| {
+        let (mut last, mut smallest, mut steps) = (now(), u64::MAX, 0);
+        while steps < 20 {
+            let next = now();
+            if next != last {
+                smallest = smallest.min(next - last);
+                (last, steps) = (next, steps + 1);
+            }
+        }
+        smallest
+    };
+    let wall = || {
+        let now = wall_clock::now();
+        now.seconds * 1_000_000_000 + u64::from(now.nanoseconds)
+    };
+    format!("monotonic={} wall={}", smallest(&monotonic_clock::now), smallest(&wall))
 }
 
 /// Puts a secret where it must not go.

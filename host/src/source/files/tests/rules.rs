@@ -90,7 +90,37 @@ fn another_file_system_is_an_empty_directory() {
     let exclude = ["/*", "!/shm", "/shm/*"].map(str::to_owned).into_iter().chain([format!("!/shm/{name}")]).collect();
     let settings = DirectorySettings { exclude, ..settings(Path::new("/dev")) };
     assert_eq!(kept(&settings).0, ["shm/".to_owned(), format!("shm/{name}")]);
-    assert_eq!(kept(&DirectorySettings { one_file_system: true, ..settings }).0, ["shm/"]);
+    let (names, _, warnings) = kept(&DirectorySettings { one_file_system: true, ..settings });
+    assert_eq!((names, warnings), (vec!["shm/".to_owned()], Vec::new()), "what lies in memory below /dev is missed by nobody");
+}
+
+/// Mounting needs a name space of mounts, so this test runs itself once more in one of its own.
+#[test]
+fn a_file_system_that_is_mounted_below_and_left_out_is_named() {
+    const INSIDE: &str = "COFRE_TEST_MOUNTED";
+    if let Some(root) = std::env::var_os(INSIDE).map(PathBuf::from) {
+        let one = DirectorySettings { one_file_system: true, exclude: vec!["left-out/".to_owned()], ..settings(&root) };
+        let (names, passport, warnings) = kept(&one);
+        assert_eq!((names, passport.excluded), (vec!["data/".to_owned(), "file".to_owned()], 2));
+        assert!(warnings.len() == 1 && warnings[0].contains("data: NOT IN THE BACKUP") && warnings[0].contains("(tmpfs)"), "{warnings:?}");
+        assert_eq!(crate::source::files::skipped_mounts(&one), [(root.join("data"), "tmpfs".to_owned())]);
+        let all = DirectorySettings { one_file_system: false, ..one };
+        assert_eq!(kept(&all).0, ["data/", "data/inside", "file"]);
+        assert!(crate::source::files::skipped_mounts(&all).is_empty());
+        return;
+    }
+    let (_directory, root) = tree(&["file", "data/below", "left-out/below"]);
+    let script = "mount -t tmpfs none \"$COFRE_TEST_MOUNTED/data\" && mount -t tmpfs none \"$COFRE_TEST_MOUNTED/left-out\" || exit 77; \
+                  echo x > \"$COFRE_TEST_MOUNTED/data/inside\"; exec \"$0\" a_file_system_that_is_mounted_below_and_left_out_is_named";
+    let mut again = Command::new("unshare");
+    again.args(["-m", "sh", "-c", script]).arg(std::env::current_exe().expect("this test")).env(INSIDE, &root);
+    match again.output() {
+        Ok(done) if done.status.code() == Some(77) || String::from_utf8_lossy(&done.stderr).contains("unshare failed") => {
+            eprintln!("NOT TESTED: nothing can be mounted here: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(done) => assert!(done.status.success(), "{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)),
+        Err(error) => eprintln!("NOT TESTED: there is no unshare: {error}"),
+    }
 }
 
 #[test]
@@ -128,9 +158,11 @@ fn what_may_not_be_read_is_left_out_and_named() {
     for name in ["b-secret", "c-closed"] {
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o000)).expect("set");
     }
-    let (names, _, warnings) = kept(&settings(&root));
+    let (names, passport, warnings) = kept(&settings(&root));
     fs::set_permissions(root.join("c-closed"), fs::Permissions::from_mode(0o700)).expect("set");
     assert_eq!(names, ["a", "d"]);
+    assert_eq!((passport.unreadable, passport.unstable), (2, 0));
+    assert_eq!(passport.unreadable_paths, [root.join("b-secret").display().to_string(), root.join("c-closed").display().to_string()]);
     assert_eq!(warnings.len(), 2);
     assert!(warnings[0].contains("b-secret: it could not be read") && warnings[0].contains("Permission denied"), "{warnings:?}");
     assert!(warnings[1].contains("c-closed: it could not be read"), "{warnings:?}");
