@@ -151,7 +151,7 @@ impl Scene {
         let control = FaultProxy::start(server.address())?;
         let ports = server.passive();
         let data = ports.map(|port| FaultProxy::start_on(port, ([127, 0, 0, 2], port).into())).collect::<Result<Vec<_>>>()?;
-        let cofre = installation(&server, control.port(), ", part_size = 5242880")?;
+        let cofre = installation(&server, control.port(), ", part_size = 5242880, timeout = 4")?;
         std::fs::write(cofre.path("files/noise"), Random::new(7).bytes(bytes))?;
         Ok(Self { server, control, data, cofre })
     }

@@ -11,7 +11,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::cache::CompiledCode;
 use super::call::{self, Lost};
-use super::contract::{self, Contract, DestinationPre, Said, wasi};
+use super::contract::{self, Contract, DestinationGuest, NotifierGuest, Pre, Said, wasi};
 use super::journal::readable;
 use super::package::PluginFile;
 use super::schema::Fault;
@@ -102,7 +102,7 @@ pub enum PluginError {
         reason: String,
     },
     /// The settings of an instance do not fit.
-    #[error("the settings of destination `{instance}` do not fit its plug-in: {}", told(faults))]
+    #[error("the settings of `{instance}` do not fit its plug-in: {}", told(faults))]
     Settings {
         /// Name of the instance.
         instance: String,
@@ -262,8 +262,13 @@ impl PluginComponent {
     }
 
     /// The way to use it as a destination; fails where it is none.
-    pub(super) fn destination(&self) -> wasmtime::Result<Arc<dyn DestinationPre>> {
+    pub(super) fn destination(&self) -> wasmtime::Result<Arc<Pre<dyn DestinationGuest>>> {
         self.contract.destination(&self.ready)
+    }
+
+    /// The way to use it as a notifier; fails where it is none.
+    pub(super) fn notifier(&self) -> wasmtime::Result<Arc<Pre<dyn NotifierGuest>>> {
+        self.contract.notifier(&self.ready)
     }
 }
 

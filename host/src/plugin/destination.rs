@@ -11,15 +11,12 @@ use wasmtime::component::ResourceAny;
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::body::{BodyInput, sink_output};
-use super::component::{Description, PluginComponent, PluginError, PluginKind};
-use super::contract::{DestinationPre, Range};
+use super::component::{PluginComponent, PluginError, PluginKind};
+use super::contract::{DestinationGuest, Pre, Range};
 use super::dns::{Resolver, SystemResolver};
-use super::grants::{Gate, resolve_target};
-use super::http::HttpDoor;
-use super::journal::{Redaction, readable};
-use super::schema::{self, Fault};
+use super::instance::{Instance, Need};
+use super::journal::readable;
 use super::session::Session;
-use super::state::{Provision, State};
 use crate::ports::{
     BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, DestinationSettings, Limits, NetworkPattern, Object,
     ObjectPage, Upload,
@@ -32,24 +29,8 @@ const ADDRESS_MAX: usize = 8 << 10;
 
 /// One configured destination.
 pub struct WasmDestination {
-    name: String,
-    plugin: String,
-    component: Arc<PluginComponent>,
-    ready: Arc<dyn DestinationPre>,
-    provision: Arc<Provision>,
-    needs: Vec<Need>,
-    unasked: Vec<NetworkPattern>,
-}
-
-/// A network target that an instance asks for.
-#[derive(Debug, Clone)]
-pub struct Need {
-    /// The target, settings filled in.
-    pub target: NetworkPattern,
-    /// Why.
-    pub reason: String,
-    /// Whether it is granted, at least in part.
-    pub granted: bool,
+    instance: Instance,
+    ready: Arc<Pre<dyn DestinationGuest>>,
 }
 
 impl WasmDestination {
@@ -67,53 +48,29 @@ impl WasmDestination {
         settings: DestinationSettings,
         resolver: Arc<dyn Resolver>,
     ) -> Result<Self, PluginError> {
-        let unfit = |faults: Vec<Fault>| PluginError::Settings { instance: settings.name.clone(), faults };
-        let description = component.description();
-        let problems = problems(&component, &settings);
-        if !problems.is_empty() {
-            return Err(unfit(problems));
-        }
-        let ready = component
-            .destination()
-            .map_err(|error| unfit(vec![fault("plugin", format!("plug-in `{}` is no destination: {error:#}", description.name))]))?;
-        let plugin = description.name.clone();
-        let grants = settings.grants;
-        let needs = needs(description, &settings.settings, &grants.network);
-        let asked = needs.iter().map(|need| need.target.clone()).collect();
-        let unasked = grants.network.iter().filter(|grant| !needs.iter().any(|need| need.target.meets(grant))).cloned().collect();
-        let provision = Provision {
-            label: format!("{plugin}/{}", settings.name),
-            settings: settings.settings.to_string(),
-            redaction: Redaction::new(settings.secrets.values()),
-            secrets: settings.secrets,
-            gate: Gate::new(&plugin, (asked, grants.network), resolver).deleting(grants.delete),
-            http: Arc::new(HttpDoor::new(settings.ca_file.as_deref())?),
-            directory: grants.directory,
-            limits: settings.limits,
-            ..Provision::default()
-        };
-        Ok(Self { name: settings.name, plugin, component, ready, provision: Arc::new(provision), needs, unasked })
+        let instance = Instance::new(component, PluginKind::Destination, settings, resolver)?;
+        let ready = instance.component().destination().map_err(|error| instance.unfit(&error))?;
+        Ok(Self { instance, ready })
     }
 
     /// Network targets that it asks for with its settings.
     pub fn needs(&self) -> &[Need] {
-        &self.needs
+        self.instance.needs()
     }
 
     /// Granted targets that it does not ask for.
     pub fn unasked(&self) -> &[NetworkPattern] {
-        &self.unasked
+        self.instance.unasked()
     }
 
     /// Bytes that left the sandbox over the network and came into it, by all calls so far; `None` where nothing may be reached.
     pub fn traffic(&self) -> Option<(u64, u64)> {
-        let Provision { traffic, gate, .. } = self.provision.as_ref();
-        gate.may_reach_something().then(|| (traffic.sent(), traffic.received()))
+        self.instance.traffic()
     }
 
     /// Most memory that one call or upload session had so far, in bytes.
     pub fn memory_peak(&self) -> u64 {
-        self.provision.memory_peak.load(Ordering::Relaxed)
+        self.instance.memory_peak()
     }
 
     /// As [`Destination::begin`].
@@ -133,53 +90,19 @@ impl WasmDestination {
         Ok(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: u64::MAX, offset: None })
     }
 
-    async fn session(&self) -> Result<Session, DestinationError> {
-        // A drive that is not mounted is the usual reason.
-        let store = State::store(&self.component.engine, &self.provision)
-            .map_err(|error| DestinationError::fatal(DestinationErrorKind::Unavailable, format!("plug-in `{}`: {error}", self.plugin)))?;
-        Session::start(&self.plugin, &self.provision, (store, self.ready.clone())).await
+    async fn session(&self) -> Result<Session<dyn DestinationGuest>, DestinationError> {
+        self.instance.session(self.ready.clone()).await
     }
-}
-
-fn needs(description: &Description, settings: &serde_json::Value, granted: &[NetworkPattern]) -> Vec<Need> {
-    let settings = schema::with_defaults(&description.settings_schema, settings);
-    let resolved = description.network.iter().filter_map(|need| Some((resolve_target(&need.target, &settings)?, need.reason.clone())));
-    resolved.map(|(target, reason)| Need { granted: granted.iter().any(|grant| grant.meets(&target)), target, reason }).collect()
-}
-
-fn fault(key: &str, message: String) -> Fault {
-    Fault { key: key.to_owned(), message }
-}
-
-/// What is wrong with the settings of an instance, for the administrator.
-fn problems(component: &PluginComponent, settings: &DestinationSettings) -> Vec<Fault> {
-    let description = component.description();
-    if description.kind != PluginKind::Destination {
-        return vec![fault("plugin", format!("plug-in `{}` is no destination", description.name))];
-    }
-    let mut problems = schema::problems(&description.settings_schema, &settings.settings);
-    for need in description.secrets.iter().filter(|need| !need.optional && !settings.secrets.contains_key(&need.name)) {
-        problems.push(fault("secrets", format!("secret `{}` is missing ({})", need.name, need.summary)));
-    }
-    for name in settings.secrets.keys().filter(|name| !description.secrets.iter().any(|need| need.name == **name)) {
-        problems.push(fault(&format!("secrets.{name}"), format!("secret `{name}` is not one that the plug-in asks for")));
-    }
-    match (description.directory, &settings.grants.directory) {
-        (true, None) => problems.push(fault("grants", "it needs a directory: set `grants.directory`".to_owned())),
-        (false, Some(_)) => problems.push(fault("grants.directory", "it asks for no directory: remove `grants.directory`".to_owned())),
-        _ => {}
-    }
-    problems
 }
 
 #[async_trait]
 impl Destination for WasmDestination {
     fn name(&self) -> &str {
-        &self.name
+        self.instance.name()
     }
 
     fn may_delete(&self) -> bool {
-        self.provision.gate.may_delete()
+        self.instance.may_delete()
     }
 
     async fn probe(&self) -> Result<Limits, DestinationError> {
@@ -222,8 +145,10 @@ impl Destination for WasmDestination {
         let written = end.finish().await.map_err(not_taken)?;
         if claimed != written || length.is_some_and(|length| written != length) {
             let wanted = length.map_or_else(|| "the rest".to_owned(), |length| length.to_string());
-            let message =
-                format!("plug-in `{}`: `read` of `{key}` was to give {wanted} bytes, says {claimed} and gave {written}", self.plugin);
+            let message = format!(
+                "plug-in `{}`: `read` of `{key}` was to give {wanted} bytes, says {claimed} and gave {written}",
+                self.instance.plugin()
+            );
             return Err(DestinationError::transient(DestinationErrorKind::Integrity, message));
         }
         Ok(written)
@@ -284,7 +209,7 @@ impl Destination for WasmDestination {
 
 /// An upload session of a [`WasmDestination`].
 pub(super) struct WasmUpload {
-    session: Session,
+    session: Session<dyn DestinationGuest>,
     resource: ResourceAny,
     key: String,
     /// Bytes that were said to be durable, and so must stay so.

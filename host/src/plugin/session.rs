@@ -11,7 +11,7 @@ use wasmtime::Store;
 use wasmtime::component::Resource;
 
 use super::call::{self, Lost, Work};
-use super::contract::{DestinationGuest, DestinationPre, GuestError};
+use super::contract::{GuestError, Pre};
 use super::grants::Gate;
 use super::journal::{Redaction, readable};
 use super::state::{Provision, State};
@@ -24,17 +24,17 @@ const CONTEXT_MAX: usize = 20;
 /// Longest wait that a plug-in can ask for: a service that says "next year" must not stop a run.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
-/// An instance that lives.
-pub(super) struct Session {
+/// An instance that lives, of the kind `G`.
+pub(super) struct Session<G: ?Sized> {
     plugin: String,
     wall: Duration,
     redaction: Redaction,
     gate: Gate,
-    instance: Arc<dyn DestinationGuest>,
+    instance: Arc<G>,
     store: Option<Store<State>>,
 }
 
-impl Session {
+impl<G: ?Sized + Send + Sync + 'static> Session<G> {
     /// Puts an instance into `store`.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Session {
     pub(super) async fn start(
         plugin: &str,
         provision: &Provision,
-        (store, ready): (Store<State>, Arc<dyn DestinationPre>),
+        (store, ready): (Store<State>, Arc<Pre<G>>),
     ) -> Result<Self, DestinationError> {
         let (wall, gate) = (provision.limits.wall, store.data().gate.clone());
         let started = call::run(store, wall, move |store| Box::pin(async move { ready.start(store).await }));
@@ -61,7 +61,7 @@ impl Session {
     pub(super) async fn call<T, F>(&mut self, verb: &'static str, work: F) -> Result<T, DestinationError>
     where
         T: Send + 'static,
-        F: for<'a> FnOnce(Arc<dyn DestinationGuest>, &'a mut Store<State>) -> Work<'a, Result<T, GuestError>> + Send + 'static,
+        F: for<'a> FnOnce(Arc<G>, &'a mut Store<State>) -> Work<'a, Result<T, GuestError>> + Send + 'static,
     {
         // Taken out for the call: dropped half-way, it does not come back.
         let store = self.store.take().ok_or_else(|| self.over())?;

@@ -5,6 +5,7 @@
 
 mod destination;
 mod meter;
+mod notifier;
 mod settings;
 mod source;
 
@@ -12,6 +13,7 @@ pub use destination::{
     BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload, body_sink,
 };
 pub use meter::{Meter, PartKind, PartProgress, Warning, Warnings};
+pub use notifier::{Attachment, Message, Notifier, Severity};
 pub use settings::{
     DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PatternError, PluginLimits,
     PluginSettings, SecretText, TlsMode, TrustedKey, key_name, name_pattern,

@@ -17,13 +17,17 @@ use suppaftp::{Encoding, FtpError, FtpResult, Mode, Status};
 use crate::entry::{self, Entry, Kind};
 use crate::error::{Meaning, Refusal, broken, failure};
 use crate::key;
-use crate::server::{Server, Stream, Versions, not_reached};
+use crate::line::Patience;
+use crate::server::{Greeted, Server, Stream, Versions, not_reached};
 use crate::settings::{Settings, Tls};
 use crate::tls::Sessions;
 use crate::transfer::{self, Transfer};
 
 /// Bytes of one directory's listing: some 200,000 names, with room for them in memory.
 const LISTING_MAX: u64 = 24 << 20;
+
+/// Bytes of a file that even a slow server digests in a second.
+const DIGESTED: u64 = 10 << 20;
 
 /// One instance's connections to its server.
 pub(crate) struct Client {
@@ -79,6 +83,7 @@ pub(crate) struct Connection {
     server: Rc<Server>,
     ftp: Stream,
     sessions: Arc<Sessions>,
+    patience: Patience,
     /// Where the next transfer begins.
     offset: Arc<AtomicU64>,
     /// Whether a data connection was opened in this mode, so that a refusal is one of the command itself.
@@ -89,13 +94,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     fn open(server: Rc<Server>, versions: Versions) -> Result<Self> {
-        let (ftp, sessions) = server.greet(versions)?;
+        let Greeted { stream, sessions, patience } = server.greet(versions)?;
         let offset = Arc::new(AtomicU64::new(0));
-        let mut ftp = ftp.passive_stream_builder(data_connection);
+        let mut ftp = stream.passive_stream_builder(data_connection);
         ftp.set_encoding(WideOffsets(Arc::clone(&offset)));
         ftp.set_mode(Mode::ExtendedPassive);
         ftp.set_passive_nat_workaround(true);
-        let mut connection = Self { server, ftp, sessions, offset, mode_works: false, features: None, home: None };
+        let mut connection = Self { server, ftp, sessions, patience, offset, mode_works: false, features: None, home: None };
         connection.log_in()?;
         Ok(connection)
     }
@@ -363,8 +368,17 @@ impl Connection {
         if in_the_way { self.ftp.rename(from, to).map_err(failure) } else { Err(failure(error)) }
     }
 
-    /// The digest that the server computes of a whole file, where it offers to: `HASH` (draft-bryan-ftpext-hash), `XSHA256`, `XMD5`.
-    pub(crate) fn checksum(&mut self, path: &str) -> Result<Option<String>> {
+    /// The digest that the server computes of a whole file of `size` bytes, where it offers to. The larger it is, the longer that may take.
+    pub(crate) fn checksum(&mut self, path: &str, size: u64) -> Result<Option<String>> {
+        let usual = self.server.settings.timeout();
+        self.patience.set(usual + Duration::from_secs(size / DIGESTED));
+        let digest = self.digest(path);
+        self.patience.set(usual);
+        digest
+    }
+
+    /// `HASH` (draft-bryan-ftpext-hash), `XSHA256`, `XMD5`.
+    fn digest(&mut self, path: &str) -> Result<Option<String>> {
         let (algorithm, answer) = if self.has("XSHA256", "")? {
             ("sha256", self.command(format!("XSHA256 {path}"), Status::RequestedFileActionOk))
         } else if self.has("HASH", "SHA-256")? {

@@ -5,6 +5,7 @@ mod client;
 mod entry;
 mod error;
 mod key;
+mod line;
 mod listing;
 mod server;
 mod settings;

@@ -6,15 +6,17 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use cofre_sdk::{Context as _, Error, ErrorKind, Result, Secret};
+use rustix::event::PollFlags;
 use rustls::RootCertStore;
 use suppaftp::{FtpError, FtpResult, ImplFtpStream};
 
 use crate::error::{Meaning, Refusal, broken, failure};
+use crate::line::{Line, Patience};
 use crate::settings::{Settings, Tls};
-use crate::tls::{self, Connector, Secured, Sessions};
+use crate::tls::{self, Connector, Sessions};
 
 /// suppaftp's side of a control connection, secured or not.
-pub(crate) type Stream = ImplFtpStream<Secured>;
+pub(crate) type Stream = ImplFtpStream<Line>;
 
 /// Versions of TLS that are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,13 @@ pub(crate) enum Ciphers {
     Quick,
     /// All that are safe.
     All,
+}
+
+/// A connection on which the server has said hello.
+pub(crate) struct Greeted {
+    pub(crate) stream: Stream,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) patience: Patience,
 }
 
 /// Where it is and who comes.
@@ -54,21 +63,19 @@ impl Server {
     }
 
     /// Connects, up to where TLS stands.
-    pub(crate) fn greet(&self, versions: Versions) -> Result<(Stream, Arc<Sessions>)> {
+    pub(crate) fn greet(&self, versions: Versions) -> Result<Greeted> {
         let connecting = || format!("cannot connect to {}", self.target());
-        let sessions = Arc::new(Sessions::default());
+        let (sessions, patience) = (Arc::new(Sessions::default()), Patience::new(self.settings.timeout()));
         let attempt = |ciphers| -> Result<FtpResult<Stream>> {
-            let connector = |sessions| Connector::new(self.roots()?, sessions, (versions, ciphers));
+            let secure = || Connector::secure(self.roots()?, Arc::clone(&sessions), (versions, ciphers), patience.clone());
             match self.settings.tls {
-                Tls::None => Ok(Stream::connect_with_stream(self.dial()?)),
+                Tls::None => self.meet(Connector::plain(patience.clone())),
+                Tls::Implicit => self.meet(secure()?),
                 Tls::Explicit => {
-                    let connector = connector(Arc::clone(&sessions))?;
-                    let plain = Stream::connect_with_stream(self.dial()?).map_err(failure)?;
+                    let (connector, socket) = (secure()?, self.dial()?);
+                    patience.wait(&socket, PollFlags::IN).map_err(broken)?;
+                    let plain = Stream::connect_with_stream(socket).map_err(failure)?;
                     Ok(plain.into_secure(connector, &self.settings.host))
-                }
-                Tls::Implicit => {
-                    let addresses = self.addresses()?;
-                    Ok(Stream::connect_secure_implicit(addresses.as_slice(), connector(Arc::clone(&sessions))?, &self.settings.host))
                 }
             }
         };
@@ -76,7 +83,13 @@ impl Server {
         if self.settings.tls != Tls::None && connected.as_ref().is_err_and(is_handshake) {
             connected = attempt(Ciphers::All).with_context(connecting)?;
         }
-        Ok((connected.map_err(|error| self.not_connected(error)).with_context(connecting)?, sessions))
+        let stream = connected.map_err(|error| self.not_connected(error)).with_context(connecting)?;
+        Ok(Greeted { stream, sessions, patience })
+    }
+
+    /// Connects as for implicit TLS, whatever the connector makes of the socket: so every connection is one of our own making.
+    fn meet(&self, connector: Connector) -> Result<FtpResult<Stream>> {
+        Ok(Stream::connect_secure_implicit(self.addresses()?.as_slice(), connector, &self.settings.host))
     }
 
     fn not_connected(&self, error: FtpError) -> Error {
@@ -87,7 +100,7 @@ impl Server {
                     "the server offers no TLS here; only on a network that you trust, set /tls to `none` with `allow_plaintext = true`";
                 Error::invalid_config(format!("{} ({mend})", refusal.into_error(ErrorKind::Unsupported).message()))
             }
-            (Tls::Implicit, _, FtpError::ConnectionError(error)) => not_reached(error),
+            (Tls::Implicit | Tls::None, _, FtpError::ConnectionError(error)) => not_reached(error),
             (_, _, error) => failure(error),
         }
     }

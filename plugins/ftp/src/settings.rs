@@ -1,5 +1,7 @@
 //! What the administrator can set, and what of it cannot work.
 
+use std::time::Duration;
+
 use cofre_sdk::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -47,6 +49,10 @@ pub struct Settings {
     #[serde(default = "Settings::parallel_uploads")]
     #[schemars(range(min = 1, max = 16))]
     pub parallel_uploads: u32,
+    /// Seconds that the server may say nothing, or take nothing, before the connection counts as dead, 1 to 3600.
+    #[serde(default = "Settings::timeout_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub timeout: u32,
 }
 
 /// How the connections are secured.
@@ -69,6 +75,15 @@ impl Settings {
 
     fn parallel_uploads() -> u32 {
         2
+    }
+
+    fn timeout_seconds() -> u32 {
+        60
+    }
+
+    /// How long the server may say nothing.
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
     }
 
     /// Port of the control connection.
@@ -116,6 +131,9 @@ impl Settings {
         if !(1..=16).contains(&self.parallel_uploads) {
             return refuse("/parallel_uploads", "use 1 to 16");
         }
+        if !(1..=3_600).contains(&self.timeout) {
+            return refuse("/timeout", "use 1 to 3600 seconds");
+        }
         Ok(())
     }
 }
@@ -142,6 +160,7 @@ mod tests {
             (r#", "directory": "a\nDELE b""#, "/directory"),
             (r#", "part_size": 1000"#, "/part_size"),
             (r#", "parallel_uploads": 0"#, "/parallel_uploads"),
+            (r#", "timeout": 0"#, "/timeout"),
         ] {
             let error = settings(more).expect_err(more);
             assert_eq!(error.detail("pointer"), Some(pointer), "{more}: {error}");

@@ -2,7 +2,6 @@
 //! ProFTPD and vsftpd demand (the proof that both come from the same client), under the host's roots of trust.
 
 use std::fmt;
-use std::io::{self, BufReader, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,18 +11,34 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::TLS12;
 use rustls::{ALL_VERSIONS, CipherSuite, ClientConfig, ClientConnection, NamedGroup, RootCertStore, StreamOwned, SupportedProtocolVersion};
-use suppaftp::{FtpError, FtpResult, TlsConnector, TlsStream};
+use suppaftp::{FtpError, FtpResult, TlsConnector};
 
+use crate::line::{Line, Patience, Socket};
 use crate::server::{Ciphers, Versions};
 
-/// Secures connections to one server; suppaftp calls it for the control connection and for each data connection.
+/// Makes connections to one server out of sockets, secured or not; suppaftp calls it for the control connection and for each data connection.
 ///
 /// suppaftp's own connector writes records by `writev`, which the C library of components does not have for sockets.
 #[derive(Debug)]
-pub(crate) struct Connector(Arc<ClientConfig>);
+pub(crate) struct Connector {
+    /// `None`: without TLS.
+    tls: Option<Arc<ClientConfig>>,
+    patience: Patience,
+}
 
 impl Connector {
-    pub(crate) fn new(roots: Arc<RootCertStore>, sessions: Arc<Sessions>, (versions, ciphers): (Versions, Ciphers)) -> Result<Self> {
+    /// Connections without TLS.
+    pub(crate) fn plain(patience: Patience) -> Self {
+        Self { tls: None, patience }
+    }
+
+    /// Connections with TLS.
+    pub(crate) fn secure(
+        roots: Arc<RootCertStore>,
+        sessions: Arc<Sessions>,
+        (versions, ciphers): (Versions, Ciphers),
+        patience: Patience,
+    ) -> Result<Self> {
         let offered: &[&SupportedProtocolVersion] = match versions {
             Versions::Any => ALL_VERSIONS,
             Versions::Tls12 => &[&TLS12],
@@ -34,7 +49,19 @@ impl Connector {
             .with_root_certificates(roots)
             .with_no_client_auth();
         configuration.resumption = Resumption::store(sessions);
-        Ok(Self(Arc::new(configuration)))
+        Ok(Self { tls: Some(Arc::new(configuration)), patience })
+    }
+}
+
+impl TlsConnector for Connector {
+    type Stream = Line;
+
+    fn connect(&self, domain: &str, stream: TcpStream) -> FtpResult<Line> {
+        let socket = Socket::new(stream, self.patience.clone());
+        let Some(tls) = &self.tls else { return Ok(Line::plain(socket)) };
+        let name = ServerName::try_from(domain.to_owned()).map_err(|error| FtpError::SecureError(error.to_string()))?;
+        let connection = ClientConnection::new(Arc::clone(tls), name).map_err(|error| FtpError::SecureError(error.to_string()))?;
+        Ok(Line::secured(StreamOwned::new(connection, socket)))
     }
 }
 
@@ -103,77 +130,6 @@ impl ClientSessionStore for Sessions {
 
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         self.held().tickets.pop()
-    }
-}
-
-/// A secured connection. Its handshake is made by the first byte in either direction.
-#[derive(Debug)]
-pub(crate) struct Secured(StreamOwned<ClientConnection, Socket>);
-
-/// A socket that takes what is written as one piece, and reads ahead: rustls asks for 4 KiB at a time, each a turn to the host.
-#[derive(Debug)]
-pub(crate) struct Socket(BufReader<TcpStream>);
-
-/// Bytes that are read ahead.
-const AHEAD: usize = 128 << 10;
-
-impl Socket {
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        self.0.get_ref()
-    }
-}
-
-impl TlsConnector for Connector {
-    type Stream = Secured;
-
-    fn connect(&self, domain: &str, stream: TcpStream) -> FtpResult<Secured> {
-        let name = ServerName::try_from(domain.to_owned()).map_err(|error| FtpError::SecureError(error.to_string()))?;
-        let connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(|error| FtpError::SecureError(error.to_string()))?;
-        Ok(Secured(StreamOwned::new(connection, Socket(BufReader::with_capacity(AHEAD, stream)))))
-    }
-}
-
-impl TlsStream for Secured {
-    type InnerStream = StreamOwned<ClientConnection, Socket>;
-
-    /// Only `CCC` takes TLS away again, and cofre never sends it.
-    fn tcp_stream(self) -> FtpResult<TcpStream> {
-        Err(FtpError::SecureError("a secured connection stays one".to_owned()))
-    }
-
-    fn get_ref(&self) -> &TcpStream {
-        self.0.sock.tcp()
-    }
-
-    fn mut_ref(&mut self) -> &mut Self::InnerStream {
-        &mut self.0
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.get_mut().write(bytes)
-    }
-
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        if let [piece] = pieces {
-            return self.0.get_mut().write(piece);
-        }
-        let mut whole = Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum());
-        for piece in pieces {
-            whole.extend_from_slice(piece);
-        }
-        self.0.get_mut().write(&whole)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.get_mut().flush()
     }
 }
 

@@ -8,10 +8,10 @@ use cofre_sdk::{Body, Error, Result, Sink};
 use suppaftp::{DataStream, TlsStream as _, TransferStream};
 
 use crate::error::{Refusal, broken, failure};
-use crate::tls::Secured;
+use crate::line::{Ends, Line};
 
 /// A data connection of suppaftp; its `finish` reads the server's last word.
-pub(crate) type Transfer = TransferStream<Secured>;
+pub(crate) type Transfer = TransferStream<Line>;
 
 /// Bytes that a read moves at once.
 const CHUNK: usize = 256 << 10;
@@ -24,8 +24,8 @@ const FAREWELL: u64 = 64 << 10;
 
 /// Sends a body. The connection stays open, whatever happens to the body; where it is the server that takes no more, its reason is the error.
 pub(crate) fn send(mut transfer: Transfer, body: &mut Body) -> Result<Transfer> {
-    if let DataStream::Ssl(stream) = transfer.get_mut() {
-        stream.mut_ref().conn.set_buffer_limit(Some(SEALED));
+    if let Some(Ends::Secured(stream)) = ends(&mut transfer) {
+        stream.conn.set_buffer_limit(Some(SEALED));
     }
     loop {
         let chunk = match body.fill_buf() {
@@ -92,22 +92,25 @@ pub(crate) fn leave(transfer: Transfer) {
 
 /// Ends a transfer, and reads whether it succeeded.
 pub(crate) fn end(mut transfer: Transfer) -> Result<()> {
-    match transfer.get_mut() {
-        DataStream::Tcp(stream) => {
-            farewell(stream)?;
-            drain(stream);
-        }
-        DataStream::Ssl(stream) => {
-            let stream = stream.mut_ref();
-            // An empty object has sent nothing yet, not even its greeting.
-            stream.flush().map_err(broken)?;
+    if let Some(ends) = ends(&mut transfer) {
+        // An empty object has sent nothing yet, not even the greeting of TLS.
+        ends.flush().map_err(broken)?;
+        if let Ends::Secured(stream) = ends {
             stream.conn.send_close_notify();
             stream.flush().map_err(broken)?;
-            farewell(stream.sock.tcp())?;
-            drain(stream);
         }
+        farewell(ends.tcp())?;
+        drain(ends);
     }
     transfer.finish().map_err(failure)
+}
+
+/// This end of a data connection; each is made by our own connector.
+fn ends(transfer: &mut Transfer) -> Option<&mut Ends> {
+    match transfer.get_mut() {
+        DataStream::Ssl(line) => Some(line.mut_ref()),
+        DataStream::Tcp(_) => None,
+    }
 }
 
 fn farewell(stream: &TcpStream) -> Result<()> {

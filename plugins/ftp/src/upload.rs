@@ -117,7 +117,7 @@ impl FtpUpload {
         self.state = State::Broken;
         let path = self.client.settings().path(&self.key);
         connection.rename(&unfinished, &path)?;
-        let checksum = connection.checksum(&path)?;
+        let checksum = connection.checksum(&path, self.offset)?;
         let stored = object(connection, &self.key, &path)?.ok_or_else(|| Error::integrity("the object is not there after its rename"))?;
         if stored.size != self.offset {
             return Err(Error::integrity(format!("the server has {} bytes instead of {}", stored.size, self.offset)));

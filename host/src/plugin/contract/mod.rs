@@ -19,7 +19,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::component::{NetworkNeed, PluginKind, SecretNeed};
 use super::state::State;
-use crate::ports::{DestinationErrorKind, Limits, Object};
+use crate::ports::{DestinationErrorKind, Limits, Message, Object};
 
 /// What every plug-in exports, and what each kind does.
 const PLUGIN: &str = "cofre:plugin/plugin";
@@ -38,7 +38,9 @@ pub(super) trait Contract: Send + Sync {
     /// The way to ask a component what it is.
     fn describer(&self, ready: &InstancePre<State>) -> wasmtime::Result<Box<dyn Describer>>;
     /// The way to use one as a destination; fails where it is none.
-    fn destination(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<dyn DestinationPre>>;
+    fn destination(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<Pre<dyn DestinationGuest>>>;
+    /// The way to use one as a notifier; fails where it is none.
+    fn notifier(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<Pre<dyn NotifierGuest>>>;
 }
 
 /// A component that can be asked what it is.
@@ -61,11 +63,14 @@ pub(super) struct Said {
     pub(super) directory: bool,
 }
 
-/// A destination component, ready to be put into stores.
+/// A component of a kind, ready to be put into stores.
+pub(super) type Pre<G> = dyn Ready<G>;
+
+/// Puts an instance into a store.
 #[async_trait]
-pub(super) trait DestinationPre: Send + Sync {
-    /// Puts an instance into a store.
-    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Arc<dyn DestinationGuest>>;
+pub(super) trait Ready<G: ?Sized>: Send + Sync {
+    /// Starts it.
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Arc<G>>;
 }
 
 /// What a call gives: a trap outside, the plug-in's own error inside.
@@ -88,6 +93,22 @@ pub(super) trait DestinationGuest: Send + Sync {
     async fn delete(&self, store: &mut Store<State>, key: &str) -> Called<()>;
     async fn protect(&self, store: &mut Store<State>, key: &str, until_unix_ms: u64) -> Called<()>;
     async fn share(&self, store: &mut Store<State>, key: &str, lifetime_seconds: u32) -> Called<String>;
+}
+
+/// An instance of a notifier.
+#[async_trait]
+pub(super) trait NotifierGuest: Send + Sync {
+    async fn probe(&self, store: &mut Store<State>) -> Called<()>;
+    async fn notify(&self, store: &mut Store<State>, message: Message, files: Vec<AttachedStream>) -> Called<()>;
+}
+
+/// A file that goes with a message, its body in the store.
+pub(super) struct AttachedStream {
+    pub(super) name: String,
+    pub(super) media_type: String,
+    pub(super) content_id: Option<String>,
+    pub(super) size: u64,
+    pub(super) body: Resource<DynInputStream>,
 }
 
 /// Which bytes to read, and where to.

@@ -8,14 +8,16 @@ use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource, ResourceAny};
 use wasmtime_wasi_io::streams::DynInputStream;
 
+use self::notifying::exports::cofre::plugin::notifier;
+use self::notifying::{NotifierPlugin, NotifierPluginPre};
 use self::wit::cofre::plugin::{host, types};
 use self::wit::exports::cofre::plugin::plugin;
 use self::wit::{DestinationPlugin, DestinationPluginPre};
-use super::{Called, Contract, Describer, DestinationGuest, DestinationPre, GuestError, Range, Said};
+use super::{AttachedStream, Called, Contract, Describer, DestinationGuest, GuestError, NotifierGuest, Pre, Range, Ready, Said};
 use crate::plugin::component::{NetworkNeed, PluginKind, SecretNeed};
 use crate::plugin::journal::Weight;
 use crate::plugin::state::State;
-use crate::ports::{DestinationErrorKind, Limits, Object};
+use crate::ports::{DestinationErrorKind, Limits, Message, Object, Severity};
 
 /// Generated. WASI's own interfaces are those of wasmtime-wasi, or of `super::wasi`.
 mod wit {
@@ -25,6 +27,31 @@ mod wit {
         imports: { default: async | trappable },
         exports: { default: async },
         with: {
+            "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
+            "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
+            "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
+            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+            "wasi:random": wasmtime_wasi::p2::bindings::random,
+            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+            "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
+            "wasi:sockets/instance-network": wasmtime_wasi::p2::bindings::sockets::instance_network,
+            "wasi:sockets/tcp": wasmtime_wasi::p2::bindings::sockets::tcp,
+            "wasi:sockets/ip-name-lookup": super::super::wasi::wasi::sockets::ip_name_lookup,
+            "wasi:sockets/tcp-create-socket": super::super::wasi::wasi::sockets::tcp_create_socket,
+        },
+    });
+}
+
+/// The notifying half; what both halves import and share is the first one's.
+mod notifying {
+    wasmtime::component::bindgen!({
+        path: "../wit/v1.0",
+        world: "notifier-plugin",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: {
+            "cofre:plugin/types": super::wit::cofre::plugin::types,
+            "cofre:plugin/host": super::wit::cofre::plugin::host,
             "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
             "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
             "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
@@ -56,8 +83,12 @@ impl Contract for Adapter {
         Ok(Box::new(Described { indices: plugin::GuestIndices::new(ready)?, ready: ready.clone() }))
     }
 
-    fn destination(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<dyn DestinationPre>> {
-        Ok(Arc::new(Ready(DestinationPluginPre::new(ready.clone())?)))
+    fn destination(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<Pre<dyn DestinationGuest>>> {
+        Ok(Arc::new(DestinationPluginPre::new(ready.clone())?))
+    }
+
+    fn notifier(&self, ready: &InstancePre<State>) -> wasmtime::Result<Arc<Pre<dyn NotifierGuest>>> {
+        Ok(Arc::new(NotifierPluginPre::new(ready.clone())?))
     }
 }
 
@@ -117,12 +148,57 @@ impl Describer for Described {
     }
 }
 
-struct Ready(DestinationPluginPre<State>);
+#[async_trait]
+impl Ready<dyn DestinationGuest> for DestinationPluginPre<State> {
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Arc<dyn DestinationGuest>> {
+        Ok(Arc::new(self.instantiate_async(store).await?))
+    }
+}
 
 #[async_trait]
-impl DestinationPre for Ready {
-    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Arc<dyn DestinationGuest>> {
-        Ok(Arc::new(self.0.instantiate_async(store).await?))
+impl Ready<dyn NotifierGuest> for NotifierPluginPre<State> {
+    async fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Arc<dyn NotifierGuest>> {
+        Ok(Arc::new(self.instantiate_async(store).await?))
+    }
+}
+
+#[async_trait]
+impl NotifierGuest for NotifierPlugin {
+    async fn probe(&self, store: &mut Store<State>) -> Called<()> {
+        said(self.cofre_plugin_notifier().call_probe(store).await)
+    }
+
+    async fn notify(&self, store: &mut Store<State>, message: Message, files: Vec<AttachedStream>) -> Called<()> {
+        let message = notifier::Message::from(message);
+        let files: Vec<_> = files.into_iter().map(notifier::Attachment::from).collect();
+        said(self.cofre_plugin_notifier().call_notify(store, &message, &files).await)
+    }
+}
+
+impl From<Message> for notifier::Message {
+    fn from(it: Message) -> Self {
+        Self {
+            id: it.id,
+            event: it.event,
+            severity: match it.severity {
+                Severity::Info => notifier::Severity::Info,
+                Severity::Warning => notifier::Severity::Warning,
+                Severity::Critical => notifier::Severity::Critical,
+            },
+            at_unix_ms: it.at_unix_ms,
+            recipients: it.recipients,
+            language: it.language,
+            subject: it.subject,
+            text: it.text,
+            html: it.html,
+            facts: it.facts,
+        }
+    }
+}
+
+impl From<AttachedStream> for notifier::Attachment {
+    fn from(it: AttachedStream) -> Self {
+        Self { name: it.name, media_type: it.media_type, content_id: it.content_id, size: it.size, body: it.body }
     }
 }
 

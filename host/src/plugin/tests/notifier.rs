@@ -1,56 +1,27 @@
-//! The notifying half of the contract, before anything here notifies: a component takes a message with its files, and every field of both
-//! arrives. What is released cannot be mended afterwards.
+//! The notifying half: every field of a message and of its files arrives, and nothing counts as delivered that was not.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use serde_json::json;
 
-use wasmtime_wasi_io::streams::DynInputStream;
+use super::{body, engine, guest, settings};
+use crate::plugin::WasmNotifier;
+use crate::ports::{Attachment, DestinationError, DestinationErrorKind, Message, Notifier, PluginLimits, Severity};
 
-use self::wit::exports::cofre::plugin::notifier::{Attachment, Message, Severity};
-use self::wit::{Notifies, NotifiesPre};
-use super::{body, engine, guest};
-use crate::plugin::body::BodyInput;
-use crate::plugin::call;
-use crate::plugin::state::{Provision, State};
-
-mod wit {
-    wasmtime::component::bindgen!({
-        path: "../wit/v1.0",
-        inline: "
-            package cofre:test-notifying;
-            world notifies { export cofre:plugin/notifier@1.0.0; }
-        ",
-        world: "cofre:test-notifying/notifies",
-        exports: { default: async },
-        with: {
-            "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
-            "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
-            "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
-        },
-    });
+async fn echo() -> WasmNotifier {
+    let component = engine().await.load(&guest("notifier-echo.wasm")).await.expect("it describes itself");
+    WasmNotifier::new(component, settings(json!({"refuse": ["run.failed"]}), PluginLimits::default())).expect("good settings")
 }
 
-/// Name, content identifier, what is there, and how long it is said to be.
-type File = (&'static str, Option<&'static str>, &'static [u8], u64);
-
-/// Delivers a message with files through a component; what it says, and how many bytes it took.
-async fn notify(event: &str, files: &[File]) -> (Result<(), wit::cofre::plugin::types::Error>, u64) {
-    let component = engine().await.load(&guest("notifier-echo.wasm")).await.expect("it describes itself");
-    let provision = Provision { settings: r#"{"refuse": ["run.failed"]}"#.to_owned(), ..Provision::default() };
-    let mut store = State::store(&component.engine, &Arc::new(provision)).expect("a store");
-    let taken = Arc::new(AtomicU64::new(0));
-    let mut attachments = Vec::new();
-    for (name, content_id, content, size) in files {
-        let input: DynInputStream = Box::new(BodyInput::new(body(*content), *size, Arc::clone(&taken)));
-        attachments.push(Attachment {
-            name: (*name).to_owned(),
-            media_type: "image/png".to_owned(),
-            content_id: content_id.map(str::to_owned),
-            size: *size,
-            body: store.data_mut().table.push(input).expect("room"),
-        });
+fn file(name: &str, content_id: Option<&str>, content: &[u8], size: u64) -> Attachment {
+    Attachment {
+        name: name.to_owned(),
+        media_type: "image/png".to_owned(),
+        content_id: content_id.map(str::to_owned),
+        size,
+        body: body(content),
     }
+}
+
+async fn notify(event: &str, files: Vec<Attachment>) -> Result<(), DestinationError> {
     let message = Message {
         id: "7".to_owned(),
         event: event.to_owned(),
@@ -63,25 +34,16 @@ async fn notify(event: &str, files: &[File]) -> (Result<(), wit::cofre::plugin::
         html: Some("<img src=\"cid:plot\">".to_owned()),
         facts: r#"{"set":1}"#.to_owned(),
     };
-    let ready = NotifiesPre::new(component.ready.clone()).expect("a notifier");
-    let called = call::run(store, Duration::from_secs(30), move |store| {
-        Box::pin(async move {
-            let plugin: Notifies = ready.instantiate_async(&mut *store).await?;
-            plugin.cofre_plugin_notifier().call_notify(store, &message, &attachments).await
-        })
-    });
-    let (_, said) = called.await.expect("no trap");
-    (said, taken.load(Ordering::Relaxed))
+    echo().await.notify(message, files).await
 }
 
 #[tokio::test]
 async fn a_message_arrives_with_all_its_fields_and_files() {
-    let large = vec![b'x'; 300_000].leak();
-    let (said, taken) = notify("run.done", &[("plot.png", Some("plot"), large, 300_000), ("empty", None, b"", 0)]).await;
-    said.expect("delivered");
-    assert_eq!(taken, 300_000);
-    let (said, _) = notify("run.failed", &[("plot.png", Some("plot"), b"abc", 3)]).await;
-    let message = said.expect_err("refused").message;
+    echo().await.probe().await.expect("works");
+    let large = vec![b'x'; 300_000];
+    let files = vec![file("plot.png", Some("plot"), &large, 300_000), file("empty", None, b"", 0), file("set", None, &large, 300_000)];
+    notify("run.done", files).await.expect("delivered");
+    let message = notify("run.failed", vec![file("plot.png", Some("plot"), b"abc", 3)]).await.expect_err("refused").message;
     let all =
         r#"7 run.failed Critical 1800000000000 to ["ana@example.com"] in pt-BR: Falhou, O backup falhou, <img src="cid:plot">, {"set":1}"#;
     assert!(message.contains(all) && message.contains("plot.png image/png plot 3"), "{message}");
@@ -89,6 +51,18 @@ async fn a_message_arrives_with_all_its_fields_and_files() {
 
 #[tokio::test]
 async fn a_file_that_ends_early_is_no_delivery() {
-    let (said, _) = notify("run.done", &[("plot.png", None, b"abc", 4)]).await;
-    assert!(said.is_err());
+    assert!(notify("run.done", vec![file("plot.png", None, b"abc", 4)]).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_notifier_is_refused() {
+    let local = super::local().await;
+    let Err(error) = WasmNotifier::new(local, settings(json!({}), PluginLimits::default())) else { panic!("a destination") };
+    assert!(error.to_string().contains("plug-in `local` is no notifier"), "{error}");
+}
+
+#[tokio::test]
+async fn its_own_error_says_whether_to_try_again() {
+    let error = notify("run.failed", Vec::new()).await.expect_err("refused");
+    assert_eq!((error.kind, error.retryable), (DestinationErrorKind::Unavailable, true));
 }
