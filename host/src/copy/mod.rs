@@ -10,7 +10,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::ports::DestinationError;
+use crate::ports::{DestinationError, DestinationErrorKind};
 
 pub use clean_up::{CleanedUp, NotRetired, clean_up, retire};
 pub use file::{CopyContext, CopyJob, Expected, copy_file};
@@ -102,4 +102,14 @@ pub enum CopyError {
     /// Somebody cancelled.
     #[error("cancelled")]
     Cancelled,
+}
+
+impl CopyError {
+    /// The destination's kind of failure, where it was the destination that failed.
+    pub fn kind(&self) -> Option<DestinationErrorKind> {
+        match self {
+            Self::Destination { source, .. } => Some(source.kind),
+            Self::Spool { .. } | Self::Aborted { .. } | Self::Cancelled => None,
+        }
+    }
 }

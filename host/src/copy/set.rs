@@ -48,6 +48,8 @@ pub struct DestinationOutcome {
     pub seconds: f64,
     /// What went wrong.
     pub error: Option<String>,
+    /// What kind of failure that was, where it was the destination's.
+    pub kind: Option<DestinationErrorKind>,
     /// Whether the copy can never be completed: one of its files is neither there nor in the spool any more.
     pub lost: bool,
 }
@@ -55,7 +57,7 @@ pub struct DestinationOutcome {
 impl DestinationOutcome {
     /// Of a destination that took nothing.
     pub fn failed(name: &str, error: String) -> Self {
-        Self { name: name.to_owned(), complete: false, bytes: 0, seconds: 0.0, error: Some(error), lost: false }
+        Self { name: name.to_owned(), complete: false, bytes: 0, seconds: 0.0, error: Some(error), kind: None, lost: false }
     }
 }
 
@@ -237,6 +239,7 @@ impl LaneWork {
             complete,
             bytes: self.lane.meter.cipher(),
             seconds: started.elapsed().as_secs_f64(),
+            kind: self.failure.as_ref().and_then(CopyError::kind),
             error: self.failure.map(|error| error.to_string()),
             lost: self.lost,
         }

@@ -1,5 +1,6 @@
 //! The use cases, one file a verb. They know the ports and the parts below; the command line and, later, the page call them.
 
+pub mod alert;
 mod check;
 mod context;
 mod doctor;

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Bytes on their way to a destination. Ends early only with an error, never with a silent end of file.
@@ -75,7 +76,8 @@ pub struct ObjectPage {
 }
 
 /// Kinds of failure that the host can act on. Mirrors `error-kind` of the WIT contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum DestinationErrorKind {
     /// The settings of the instance cannot work.
     InvalidConfig,

@@ -1,11 +1,15 @@
 //! What people read, in Brazilian Portuguese and in English. The Portuguese wording of results is the mission's own.
 
+mod advice;
+mod alert;
 mod init;
+mod letter;
 mod login;
 mod prune;
 mod report;
 mod trial;
 
+pub use alert::{AlertText, alert_text};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};
 pub use prune::prune_summary;
