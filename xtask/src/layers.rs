@@ -19,15 +19,15 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("catalog", &["ports", "set"]),
     ("spool", &["ports", "set"]),
     ("copy", &["ports", "pipeline", "set", "spool"]),
-    ("config", &["ports", "pipeline", "copy", "retention", "schedule"]),
+    ("config", &["ports", "pipeline", "copy", "retention", "schedule", "notify"]),
     ("hooks", &["ports", "config"]),
-    ("notify", &["ports"]),
+    ("notify", &["ports", "schedule"]),
     ("text", &["ports", "config", "retention", "notify"]),
     (
         "job",
         &["ports", "pipeline", "set", "retention", "source", "plugin", "catalog", "spool", "copy", "config", "hooks", "notify", "text"],
     ),
-    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "job"]),
+    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "notify", "job"]),
     (
         "cli",
         &[
@@ -42,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "copy",
             "config",
             "hooks",
+            "notify",
             "text",
             "job",
             "schedule",

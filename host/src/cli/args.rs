@@ -133,6 +133,9 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Look after notifiers and the alerts on their way
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// When each job begins next
     Schedule {
         /// Times of each
@@ -224,6 +227,24 @@ pub struct LoginArgs {
     /// Certificates of its authority
     #[arg(long, hide = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// What to do with alerts.
+#[derive(Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a trial message to one notifier, or to all
+    Test {
+        /// Name of a [[notifier]]
+        notifier: Option<String>,
+    },
+    /// List the newest alerts: delivered, waiting, given up
+    List {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+        count: u16,
+    },
+    /// List what is wrong right now
+    Problems,
 }
 
 /// A service to log in at.

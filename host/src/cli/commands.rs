@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, plugins, schedule};
+use super::{Exit, definition, init, notify, plugins, schedule};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
     self, Context, JobError, Measure, PruneRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest, SetChoice, VerifyRequest, What,
+    tell,
 };
 use crate::ports::{Meter, Warnings};
 use crate::retention::Pruned;
@@ -52,6 +53,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Pin { .. } => "pin",
         Command::Daemon { .. } => "daemon",
         Command::Schedule { .. } => "schedule",
+        Command::Notify(_) => "notify",
         Command::Status => "status",
         Command::Plugin(_) => "plugin",
         Command::Catalog(_) => "catalog",
@@ -133,17 +135,18 @@ impl Session {
     async fn command(self, command: Command, config_path: &Path) -> Result<Exit, JobError> {
         match command {
             Command::Check => self.check().await,
-            Command::Run { only, tag } => self.run(&RunRequest { only, tags: tag }).await,
+            Command::Run { only, tag } => self.told(self.run(RunRequest { only, tags: tag })).await,
             Command::List { from } => self.list(from.as_deref()).await,
             Command::Show { set, from } => self.show(&set, from.as_deref()).await,
-            Command::Verify { set, from, deep } => self.verify(&set, from, deep).await,
+            Command::Verify { set, from, deep } => self.told(self.verify(set, from, deep)).await,
             Command::Restore(arguments) => self.restore(arguments).await,
             Command::Resume => self.resume().await,
-            Command::Prune { from, dry_run } => self.prune(&PruneRequest { from, dry_run }).await,
+            Command::Prune { from, dry_run } => self.told(self.prune(PruneRequest { from, dry_run })).await,
             Command::Pin { set, remove } => self.pin(&set, !remove).await,
             Command::Daemon { once: true } => schedule::once(self.context, self.renderer).await,
             Command::Daemon { once: false } => schedule::serve(config_path, self.context, self.renderer).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
+            Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
             Command::Status => self.status(),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
@@ -151,6 +154,13 @@ impl Session {
             Command::Catalog(CatalogCommand::Rebuild { from }) => self.rebuild(&from).await,
             _ => Err(JobError::Request("this command needs no configuration".to_owned())),
         }
+    }
+
+    /// Does something, shows it, and then delivers the alerts that came of it.
+    async fn told(&self, work: impl Future<Output = Result<Exit, JobError>>) -> Result<Exit, JobError> {
+        let ended = work.await;
+        tell::deliver_after_command(&self.context).await;
+        ended
     }
 
     async fn check(self) -> Result<Exit, JobError> {
@@ -166,11 +176,11 @@ impl Session {
         Ok(if items.iter().all(|item| item.ok) { Exit::Done } else { Exit::Failed })
     }
 
-    async fn run(self, request: &RunRequest) -> Result<Exit, JobError> {
+    async fn run(&self, request: RunRequest) -> Result<Exit, JobError> {
         let meter = Arc::new(Meter::default());
         let progress = self.renderer.progress("run", &meter, self.locale);
         let started = jiff::ZonedDateTime::now();
-        let report = job::run(&self.context, request, meter).await;
+        let report = job::run(&self.context, &request, meter).await;
         drop(progress);
         let report = match report {
             Err(error) if Exit::from(&error) == Exit::Failed => {
@@ -231,8 +241,8 @@ impl Session {
         Ok(if manifest.is_whole() { Exit::Done } else { Exit::Warnings })
     }
 
-    async fn verify(self, set: &str, from: Option<String>, deep: bool) -> Result<Exit, JobError> {
-        let named = match set {
+    async fn verify(&self, set: String, from: Option<String>, deep: bool) -> Result<Exit, JobError> {
+        let named = match set.as_str() {
             "latest" | "all" => None,
             name => Some(name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?),
         };
@@ -324,8 +334,8 @@ impl Session {
         })
     }
 
-    async fn prune(self, request: &PruneRequest) -> Result<Exit, JobError> {
-        let places = job::prune(&self.context, request).await?;
+    async fn prune(&self, request: PruneRequest) -> Result<Exit, JobError> {
+        let places = job::prune(&self.context, &request).await?;
         self.renderer.result("prune", &places, || prune_summary(&places, request.dry_run, self.locale));
         Ok(if places.iter().all(Pruned::is_clean) { Exit::Done } else { Exit::Failed })
     }

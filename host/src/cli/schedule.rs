@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use super::Exit;
 use super::render::{Renderer, table};
 use crate::daemon::{self, Outcome, Turn};
-use crate::job::{Context, JobError};
+use crate::job::{Context, JobError, tell};
 use crate::schedule::JobSpec;
 use crate::text::{Locale, moment};
 
 /// Does what is due now.
 pub(super) async fn once(mut context: Context, renderer: Renderer) -> Result<Exit, JobError> {
     let look = daemon::look(&mut context, true).await?;
+    tell::remind(&context, Timestamp::now())?;
+    tell::deliver(&context).await?;
     renderer.result("daemon", &look, || look.turns.iter().map(line).collect::<Vec<_>>().join("\n"));
     let some = |wanted: Outcome| look.turns.iter().any(|turn| turn.outcome == wanted);
     Ok(match look.turns.iter().all(|turn| turn.outcome == Outcome::Done) {

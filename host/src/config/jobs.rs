@@ -52,9 +52,8 @@ pub struct RawJob {
 const DEFAULTS: [(&str, &str, &str); 3] =
     [("backup", "run", "0 2 * * *"), ("clean-up", "prune", "0 4 * * SUN"), ("verification", "verify", "0 3 * * WED")];
 
-/// Resolves all jobs; `zone` is that of the configuration.
-pub(super) fn resolve(raw: &[RawJob], zone: Option<&str>, problems: &mut Problems<'_>) -> Vec<JobSpec> {
-    let general = problems.keep(("", 0, "time_zone"), time_zone(zone)).unwrap_or(TimeZone::UTC);
+/// Resolves all jobs; `general` is the time zone of the configuration.
+pub(super) fn resolve(raw: &[RawJob], general: &TimeZone, problems: &mut Problems<'_>) -> Vec<JobSpec> {
     if raw.is_empty() {
         let default = |(name, action, schedule): &(&str, &str, &str)| RawJob {
             name: (*name).to_owned(),
@@ -62,7 +61,7 @@ pub(super) fn resolve(raw: &[RawJob], zone: Option<&str>, problems: &mut Problem
             schedule: (*schedule).to_owned(),
             ..RawJob::default()
         };
-        return DEFAULTS.iter().map(default).filter_map(|raw| job(0, &raw, &general, problems)).collect();
+        return DEFAULTS.iter().map(default).filter_map(|raw| job(0, &raw, general, problems)).collect();
     }
     let mut names = BTreeSet::new();
     for (index, job) in raw.iter().enumerate() {
@@ -72,10 +71,11 @@ pub(super) fn resolve(raw: &[RawJob], zone: Option<&str>, problems: &mut Problem
             problems.add(("job", index, "name"), format!("there are two jobs called `{}`", job.name));
         }
     }
-    raw.iter().enumerate().filter_map(|(index, raw)| job(index, raw, &general, problems)).collect()
+    raw.iter().enumerate().filter_map(|(index, raw)| job(index, raw, general, problems)).collect()
 }
 
-fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
+/// The zone of that name; that of the machine without one.
+pub(super) fn time_zone(name: Option<&str>) -> Result<TimeZone, String> {
     match name {
         None => Ok(TimeZone::system()),
         Some(name) => TimeZone::get(name).map_err(|_| format!("`{name}` is no time zone; write for example `America/Sao_Paulo` or `UTC`")),
@@ -159,7 +159,8 @@ mod tests {
         }
         let raw: Jobs = toml::from_str(text).expect("TOML");
         let mut problems = Problems::new(text);
-        let jobs = resolve(&raw.job, raw.time_zone.as_deref(), &mut problems);
+        let zone = problems.keep(("", 0, "time_zone"), time_zone(raw.time_zone.as_deref())).unwrap_or(TimeZone::UTC);
+        let jobs = resolve(&raw.job, &zone, &mut problems);
         match problems.into_error(Path::new("x")) {
             None => Ok(jobs),
             Some(error) => Err(error.problems.into_iter().map(|found| (found.line.unwrap_or(0), found.message)).collect()),

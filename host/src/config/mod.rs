@@ -4,6 +4,7 @@
 
 mod diagnostics;
 mod jobs;
+mod notifiers;
 mod raw;
 mod resolved;
 mod retention;
@@ -14,6 +15,7 @@ mod units;
 mod unknown;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use notifiers::NotifierConfig;
 pub use raw::RawConfig;
 pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, PluginConfig,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::jobs::RawJob;
+use super::notifiers::RawNotifier;
 use super::retention::RawRetention;
 
 /// The configuration of cofre.
@@ -38,6 +39,9 @@ pub struct RawConfig {
     /// Destinations.
     #[serde(default)]
     pub destination: Vec<RawDestination>,
+    /// Who is told of what.
+    #[serde(default)]
+    pub notifier: Vec<RawNotifier>,
     /// Which sets stay at destinations.
     #[serde(default)]
     pub retention: RawRetention,

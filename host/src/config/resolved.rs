@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
 use super::diagnostics::{ConfigError, Problem, Problems, syntax};
-use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawMysql, RawSecret};
+use super::notifiers::NotifierConfig;
+use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, RawMysql, RawSecret};
 use super::retention::RawRetention;
 use super::rules;
 use super::secret::{check as check_secret, fetch, fetch_passphrase};
@@ -52,6 +54,10 @@ pub struct Config {
     pub directories: Vec<DirectoryConfig>,
     /// Destinations.
     pub destinations: Vec<DestinationConfig>,
+    /// Who is told.
+    pub notifiers: Vec<NotifierConfig>,
+    /// Time zone of schedules, and of the times that people read.
+    pub zone: TimeZone,
     /// What the daemon does, and when.
     pub jobs: Vec<JobSpec>,
     /// Hooks.
@@ -115,13 +121,18 @@ impl DestinationConfig {
     /// # Errors
     /// When one of them cannot be had, with the mend.
     pub(super) fn with_secrets(&self) -> Result<DestinationSettings, String> {
-        let mut settings = self.settings.clone();
-        for (name, secret) in &self.secrets {
-            let text = fetch(secret).map_err(|error| format!("`{name}`: {error}"))?;
-            settings.secrets.insert(name.clone(), SecretString::from(text.as_str()));
-        }
-        Ok(settings)
+        with_secrets(&self.settings, &self.secrets)
     }
+}
+
+/// How to run the plug-in of an instance, with its secrets fetched.
+pub(super) fn with_secrets(settings: &DestinationSettings, secrets: &BTreeMap<String, RawSecret>) -> Result<DestinationSettings, String> {
+    let mut settings = settings.clone();
+    for (name, secret) in secrets {
+        let text = fetch(secret).map_err(|error| format!("`{name}`: {error}"))?;
+        settings.secrets.insert(name.clone(), SecretString::from(text.as_str()));
+    }
+    Ok(settings)
 }
 
 /// What of a configuration plug-ins are looked after with. It can be had while the rest does not hold, or is not there yet: a plug-in that
@@ -150,8 +161,10 @@ impl PluginConfig {
         if let Some(error) = problems.into_error(path) {
             return Err(error);
         }
-        let instances = raw.destination.iter().map(|raw| (raw.name.clone(), plugin_file(&raw.plugin, &settings.directory)));
-        Ok(Self { locale: raw.locale, instances: instances.collect(), settings, cache })
+        let named =
+            raw.destination.iter().map(|raw| (&raw.name, &raw.plugin)).chain(raw.notifier.iter().map(|raw| (&raw.name, &raw.plugin)));
+        let instances = named.map(|(name, plugin)| (name.clone(), plugin_file(plugin, &settings.directory))).collect();
+        Ok(Self { locale: raw.locale, instances, settings, cache })
     }
 }
 
@@ -267,7 +280,9 @@ impl Config {
             .enumerate()
             .map(|(index, one)| destination(("destination", index), (one, &raw.retention), &plugins.directory, &mut problems))
             .collect();
-        let jobs = super::jobs::resolve(&raw.job, raw.time_zone.as_deref(), &mut problems);
+        let zone = problems.keep(("", 0, "time_zone"), super::jobs::time_zone(raw.time_zone.as_deref())).unwrap_or(TimeZone::UTC);
+        let notifiers = super::notifiers::resolve(&raw.notifier, &plugins.directory, &zone, &mut problems);
+        let jobs = super::jobs::resolve(&raw.job, &zone, &mut problems);
         for (index, job) in raw.job.iter().enumerate() {
             let Some(own) = &job.retention else { continue };
             let line = super::retention::resolve(("job", index), own, &raw.retention, &mut problems);
@@ -304,6 +319,8 @@ impl Config {
             mysql,
             directories,
             destinations,
+            notifiers,
+            zone,
             jobs,
             hooks,
             plugins,
@@ -338,6 +355,15 @@ impl Config {
     pub fn destination_settings(&self, config: &DestinationConfig) -> Result<DestinationSettings, ConfigError> {
         let index = self.destinations.iter().position(|known| known.settings.name == config.settings.name).unwrap_or(0);
         config.with_secrets().map_err(|message| self.problem(("destination", index, "secrets"), message))
+    }
+
+    /// How to run the plug-in of a notifier, with its secrets fetched.
+    ///
+    /// # Errors
+    /// When one of them cannot be had, with the mend.
+    pub fn notifier_settings(&self, config: &NotifierConfig) -> Result<DestinationSettings, ConfigError> {
+        let index = self.notifiers.iter().position(|known| known.settings.name == config.settings.name).unwrap_or(0);
+        config.with_secrets().map_err(|message| self.problem(("notifier", index, "secrets"), message))
     }
 
     /// What a plug-in says of the configuration of its destination: pairs of a key below it and what is wrong there.
@@ -508,53 +534,76 @@ pub(super) fn destination(
     plugins: &Path,
     problems: &mut Problems<'_>,
 ) -> DestinationConfig {
-    let place = |key| (at.0, at.1, key);
-    let plugin = plugin_file(&raw.plugin, plugins);
-    for (name, secret) in &raw.secrets {
-        problems.keep(place("secrets"), check_secret(secret).map_err(|error| format!("`{name}`: {error}")));
-    }
-    let patterns = raw
-        .grants
-        .network
-        .iter()
-        .filter_map(|text| problems.keep(place("grants"), NetworkPattern::parse(text).map_err(|error| error.to_string())));
-    let network = patterns.collect();
-    let settings = DestinationSettings {
-        name: raw.name.clone(),
-        plugin,
-        settings: serde_json::Value::Object(raw.settings.clone().into_iter().collect()),
-        secrets: BTreeMap::new(),
-        grants: Grants { network, directory: raw.grants.directory.clone(), delete: raw.grants.delete },
-        limits: limits(place("limits"), raw, problems),
-        ca_file: raw.ca_file.clone(),
-    };
+    let written =
+        Written { name: &raw.name, plugin: &raw.plugin, settings: &raw.settings, secrets: &raw.secrets, ca_file: raw.ca_file.as_deref() };
+    let grants =
+        Grants { network: network(at, &raw.grants.network, problems), directory: raw.grants.directory.clone(), delete: raw.grants.delete };
+    let settings = instance(at, &written, (grants, &raw.limits), plugins, problems);
     let kept = super::retention::resolve(at, &raw.retention, retention, problems);
     DestinationConfig {
         settings,
-        retry: retry(place("retry"), raw, problems),
+        retry: retry((at.0, at.1, "retry"), raw, problems),
         retention: kept.retention,
         removal_interval: kept.interval,
         secrets: raw.secrets.clone(),
     }
 }
 
-fn limits(place: (&str, usize, &str), raw: &RawDestination, problems: &mut Problems<'_>) -> PluginLimits {
+/// What the tables of destinations and of notifiers have in common.
+pub(super) struct Written<'a> {
+    pub(super) name: &'a str,
+    pub(super) plugin: &'a str,
+    pub(super) settings: &'a BTreeMap<String, serde_json::Value>,
+    pub(super) secrets: &'a BTreeMap<String, RawSecret>,
+    pub(super) ca_file: Option<&'a Path>,
+}
+
+/// Granted network targets.
+pub(super) fn network(at: (&str, usize), patterns: &[String], problems: &mut Problems<'_>) -> Vec<NetworkPattern> {
+    let read = |text: &String| problems.keep((at.0, at.1, "grants"), NetworkPattern::parse(text).map_err(|error| error.to_string()));
+    patterns.iter().filter_map(read).collect()
+}
+
+/// How to run the plug-in of an instance, without its secrets.
+pub(super) fn instance(
+    at: (&str, usize),
+    written: &Written<'_>,
+    (grants, limited): (Grants, &RawLimits),
+    plugins: &Path,
+    problems: &mut Problems<'_>,
+) -> DestinationSettings {
+    let place = |key| (at.0, at.1, key);
+    for (name, secret) in written.secrets {
+        problems.keep(place("secrets"), check_secret(secret).map_err(|error| format!("`{name}`: {error}")));
+    }
+    DestinationSettings {
+        name: written.name.to_owned(),
+        plugin: plugin_file(written.plugin, plugins),
+        settings: serde_json::Value::Object(written.settings.clone().into_iter().collect()),
+        secrets: BTreeMap::new(),
+        grants,
+        limits: limits(place("limits"), limited, problems),
+        ca_file: written.ca_file.map(Path::to_path_buf),
+    }
+}
+
+fn limits(place: (&str, usize, &str), raw: &RawLimits, problems: &mut Problems<'_>) -> PluginLimits {
     let defaults = PluginLimits::default();
     let mut size =
         |text: &Option<String>, default: u64| text.as_deref().and_then(|text| problems.keep(place, parse_size(text))).unwrap_or(default);
-    let (memory, log_bytes) = (size(&raw.limits.memory, defaults.memory), size(&raw.limits.log, defaults.log_bytes));
+    let (memory, log_bytes) = (size(&raw.memory, defaults.memory), size(&raw.log, defaults.log_bytes));
     let mut time = |text: &Option<String>, default: Duration| {
         text.as_deref().and_then(|text| problems.keep(place, parse_duration(text))).unwrap_or(default)
     };
     PluginLimits {
         memory,
         log_bytes,
-        cpu: time(&raw.limits.cpu, defaults.cpu),
-        wall: time(&raw.limits.wall, defaults.wall),
-        memories: raw.limits.memories.unwrap_or(defaults.memories),
-        tables: raw.limits.tables.unwrap_or(defaults.tables),
-        instances: raw.limits.instances.unwrap_or(defaults.instances),
-        table_elements: raw.limits.table_elements.unwrap_or(defaults.table_elements),
+        cpu: time(&raw.cpu, defaults.cpu),
+        wall: time(&raw.wall, defaults.wall),
+        memories: raw.memories.unwrap_or(defaults.memories),
+        tables: raw.tables.unwrap_or(defaults.tables),
+        instances: raw.instances.unwrap_or(defaults.instances),
+        table_elements: raw.table_elements.unwrap_or(defaults.table_elements),
     }
 }
 

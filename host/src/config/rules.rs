@@ -41,6 +41,7 @@ fn names(raw: &RawConfig, problems: &mut Problems<'_>) {
     };
     check("mysql", raw.mysql.iter().map(|source| &source.name).collect());
     check("destination", raw.destination.iter().map(|destination| &destination.name).collect());
+    check("notifier", raw.notifier.iter().map(|notifier| &notifier.name).collect());
 }
 
 /// Refuses patterns that no name can fall under: nothing would be left out, or taken, and nobody would know.
@@ -73,12 +74,14 @@ fn patterns(raw: &RawConfig, problems: &mut Problems<'_>) {
 
 /// Refuses secrets where every reader of the configuration would see them, and every set would carry them.
 fn secrets_in_settings(raw: &RawConfig, problems: &mut Problems<'_>) {
-    for (index, destination) in raw.destination.iter().enumerate() {
-        let settings = Value::Object(destination.settings.clone().into_iter().collect());
+    let destinations = raw.destination.iter().map(|destination| &destination.settings).enumerate().map(|one| ("destination", one));
+    let notifiers = raw.notifier.iter().map(|notifier| &notifier.settings).enumerate().map(|one| ("notifier", one));
+    for (table, (index, settings)) in destinations.chain(notifiers) {
+        let settings = Value::Object(settings.clone().into_iter().collect());
         for key in secret_keys(&settings) {
             let message =
                 format!("`{key}` looks like a secret; write it as secrets.{key} = {{ file = \"…\" }} so that it is in no configuration");
-            problems.add(("destination", index, "settings"), message);
+            problems.add((table, index, "settings"), message);
         }
     }
     for (index, hook) in raw.hook.iter().enumerate() {

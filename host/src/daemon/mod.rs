@@ -4,6 +4,7 @@
 //! A job counts as seen to when it has ended, however it ended; one that a stop or a crash interrupted is due again. Three starts without an
 //! end are a failure like any other: what takes the process down must not do so for ever.
 
+mod post;
 mod supervisor;
 
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::JobState;
-use crate::job::{self, Context, JobError, PruneRequest, RunRequest, VerifyRequest};
+use crate::job::{self, Context, JobError, PruneRequest, RunRequest, VerifyRequest, tell};
+use crate::notify::{Advice, Alert, Event};
 use crate::ports::Meter;
 use crate::retention::Pruned;
 use crate::schedule::{Action, Due, JobSpec, Overlap};
@@ -146,17 +148,21 @@ async fn take(context: &mut Context, Ready { spec, missed, begun }: Ready) -> Re
     let turn = |outcome, detail: String| Turn { job: spec.name.clone(), action: spec.action.name(), at, outcome, detail };
     if let Some(then) = missed {
         context.catalog.job_seen(&spec.name, at)?;
+        let missed = Alert::new(Event::JobMissed, at, &format!("job `{}` was missed", spec.name));
+        tell::raise(context, missed.with("job", spec.name.as_str()).with("action", spec.action.name()).with("due", then.to_string()));
         return Ok(turn(Outcome::Missed, format!("it was to begin at {then}, when nothing ran")));
     }
     if begun >= STARTS_MAX {
         context.catalog.job_seen(&spec.name, at)?;
-        return Ok(turn(
-            Outcome::Failed,
-            format!("it was begun {begun} times and never ended: the process was killed each time; see the system's log"),
-        ));
+        let why = format!("it was begun {begun} times and never ended: the process was killed each time; see the system's log");
+        raise_failure(context, &spec, &why);
+        return Ok(turn(Outcome::Failed, why));
     }
     context.catalog.job_begins(&spec.name)?;
     let (outcome, detail) = timed(context, &spec).await;
+    if matches!(outcome, Outcome::Done | Outcome::Warnings) {
+        tell::solved(context, &problem_of(&spec));
+    }
     match outcome {
         Outcome::Waiting | Outcome::Stopped => context.catalog.job_stopped(&spec.name)?,
         // What became due meanwhile is passed over, or is due right now.
@@ -188,12 +194,25 @@ async fn timed(context: &mut Context, spec: &JobSpec) -> (Outcome, String) {
         Err(_) if context.cancel.is_cancelled() => (Outcome::Stopped, "the daemon was told to stop".to_owned()),
         Err(_) if own.is_cancelled() => {
             let limit = spec.timeout.unwrap_or_default().as_secs();
-            (Outcome::Failed, format!("it took longer than its timeout of {limit} s and was ended"))
+            let why = format!("it took longer than its timeout of {limit} s and was ended");
+            raise_failure(context, spec, &why);
+            (Outcome::Failed, why)
         }
         Err(JobError::Spool(SpoolError::Busy { holder })) => (Outcome::Waiting, format!("waits for {holder}")),
         Err(error) => (Outcome::Failed, error.to_string()),
         Ok(ended) => ended,
     }
+}
+
+/// What only the daemon knows to be wrong with a job; what the job itself says, it tells itself.
+fn raise_failure(context: &Context, spec: &JobSpec, why: &str) {
+    let failed = Alert::new(Event::JobFailed, Timestamp::now(), &format!("job `{}`: {why}", spec.name));
+    let failed = failed.about(problem_of(spec)).with("job", spec.name.as_str()).with("action", spec.action.name());
+    tell::raise(context, failed.with_problem(&spec.name, why, Advice::Unknown));
+}
+
+fn problem_of(spec: &JobSpec) -> String {
+    format!("job:{}", spec.name)
 }
 
 async fn act(context: &Context, action: &Action) -> Result<(Outcome, String), JobError> {

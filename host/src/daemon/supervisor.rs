@@ -1,6 +1,7 @@
 //! The loop around the looks: sleeps, takes a new configuration at SIGHUP, tells systemd how it is, and stops when told to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,11 +10,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::look;
+use super::post::Postman;
 use crate::config::Config;
-use crate::job::{Context, JobError};
+use crate::job::{Context, JobError, tell};
+use crate::notify::{Advice, Alert, Event};
 
 /// Longest sleep: the clock may be set, and the machine may have been asleep.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// The problem that a new configuration is refused.
+const CONFIGURATION: &str = "configuration";
 /// Pause after a look that failed, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -25,7 +30,8 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let _watchdog = Watchdog::start();
-    tell(&[NotifyState::Ready]);
+    tell_systemd(&[NotifyState::Ready]);
+    let mut postman = beside(path, &stop).map(Postman::start);
     let mut fresh = true;
     while !stop.is_cancelled() {
         let pause = match look(&mut context, fresh).await {
@@ -45,14 +51,27 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
             () = hangup(&mut hangups) => match reload(path, &stop) {
                 Ok(new) => {
                     context = new;
+                    postman = beside(path, &stop).map(Postman::start);
+                    tell::solved(&context, CONFIGURATION);
                     tracing::info!("the configuration was read again");
                 }
-                Err(error) => tracing::error!(%error, "the new configuration is refused, and the old one stays"),
+                Err(error) => {
+                    tracing::error!(%error, "the new configuration is refused, and the old one stays");
+                    let refused = Alert::new(Event::ConfigRefused, Timestamp::now(), "the new configuration is refused");
+                    tell::raise(&context, refused.about(CONFIGURATION).with_problem("", &error.to_string(), Advice::Settings));
+                }
             },
         }
     }
-    tell(&[NotifyState::Stopping]);
+    drop(postman);
+    tell_systemd(&[NotifyState::Stopping]);
     Ok(())
+}
+
+/// A context for what goes on beside the jobs.
+fn beside(path: &Path, stop: &CancellationToken) -> Option<Arc<Context>> {
+    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, stop.clone()));
+    opened.map_err(|error| tracing::error!(%error, "alerts are only delivered after the next start")).ok().map(Arc::new)
 }
 
 async fn hangup(signals: &mut Signal) {
@@ -64,11 +83,11 @@ async fn hangup(signals: &mut Signal) {
 
 fn reload(path: &Path, stop: &CancellationToken) -> Result<Context, JobError> {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd could not be told"),
     }
     let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, stop.clone()));
-    tell(&[NotifyState::Ready]);
+    tell_systemd(&[NotifyState::Ready]);
     opened
 }
 
@@ -78,7 +97,7 @@ fn until(next: Option<Timestamp>) -> Duration {
 }
 
 /// Tells systemd; without one there is nobody to tell.
-fn tell(states: &[NotifyState<'_>]) {
+fn tell_systemd(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd could not be told");
     }
@@ -92,7 +111,7 @@ impl Watchdog {
         let Some(limit) = sd_notify::watchdog_enabled() else { return Self(None) };
         Self(Some(tokio::spawn(async move {
             loop {
-                tell(&[NotifyState::Watchdog]);
+                tell_systemd(&[NotifyState::Watchdog]);
                 tokio::time::sleep(limit / 3).await;
             }
         })))

@@ -15,6 +15,7 @@ mod prune;
 mod restore;
 mod resume;
 mod run;
+pub mod tell;
 mod trial;
 mod verify;
 

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use super::context::{Context, JobError};
 use super::fetch::Reader;
 use super::inspect::{ListedSet, list_at};
+use super::{alert, tell};
 use crate::catalog::{CopyState, SetRecord};
 use crate::config::DestinationConfig;
 use crate::copy::retire;
+use crate::notify::Event;
 use crate::pipeline::Passphrase;
 use crate::ports::Destination;
 use crate::retention::{Held, Pruned, PrunedSet, Version, VersionState, decide};
@@ -32,6 +34,14 @@ pub struct PruneRequest {
 /// # Errors
 /// When nothing could be begun; what is wrong with a destination or a set is in the result.
 pub async fn prune(context: &Context, request: &PruneRequest) -> Result<Vec<Pruned>, JobError> {
+    let result = recorded(context, request).await;
+    if !request.dry_run {
+        tell::raise_end(context, Event::PruneFailed, &result, |places| alert::of_prune(places, jiff::Timestamp::now()));
+    }
+    result
+}
+
+async fn recorded(context: &Context, request: &PruneRequest) -> Result<Vec<Pruned>, JobError> {
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
     let number = (!request.dry_run).then(|| context.catalog.begin_run("prune", None)).transpose()?;

@@ -17,10 +17,12 @@ use super::context::{Context, JobError};
 use super::own;
 use super::produce::{ArtifactTar, KeyRing, ProduceError, Workshop};
 use super::resume::{Removal, clean_up_at, tidy};
+use super::{alert, tell};
 use crate::catalog::{Catalog, CopyState};
 use crate::config::{HookMoment, MysqlConfig};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
+use crate::notify::{Alert, Event};
 use crate::pipeline::{Kdf, Passphrase, PipelineError, Totals};
 use crate::ports::{Meter, SpareBuffers, Warning, Warnings};
 use crate::set::{
@@ -89,10 +91,28 @@ pub async fn run(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> 
     if context.config.mysql.is_empty() && context.config.directories.is_empty() {
         return Err(JobError::Request("there is nothing to back up: add a [[mysql]] or a [[directory]] to the configuration".to_owned()));
     }
+    let result = make(context, request, meter).await;
+    tell::raise_end(context, Event::RunFailed, &result, alert::of_run);
+    result
+}
+
+async fn make(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> Result<RunReport, JobError> {
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
-    let warnings = Arc::new(Warnings::default());
     let set = fresh_name(context)?;
+    tell::raise(context, Alert::new(Event::RunStarted, jiff::Timestamp::now(), "a backup began").with("set", set.to_string()));
+    // That it began is told while it runs.
+    let (report, ()) = tokio::join!(make_set(context, request, (set, passphrase), meter), tell::deliver_after_command(context));
+    report
+}
+
+async fn make_set(
+    context: &Context,
+    request: &RunRequest,
+    (set, passphrase): (SetName, Passphrase),
+    meter: Arc<Meter>,
+) -> Result<RunReport, JobError> {
+    let warnings = Arc::new(Warnings::default());
     let number = context.catalog.begin_run("run", Some(set))?;
     let hook = HookContext { set: set.to_string(), ..HookContext::default() };
     let result = match hooks(context, HookMoment::BeforeRun, &hook, &warnings).await {

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use super::context::{Context, JobError};
 use super::fetch::{Download, FetchError, Reader};
 use super::inspect::list_at;
+use super::{alert, tell};
 use crate::config::DestinationConfig;
+use crate::notify::Event;
 use crate::pipeline::Passphrase;
 use crate::pipeline::tar::TarReader;
 use crate::ports::{Destination, Meter};
@@ -50,9 +52,15 @@ pub struct VerifiedCopy {
 /// # Errors
 /// When nothing could be begun; what is wrong with a copy is in the result.
 pub async fn verify(context: &Context, request: &VerifyRequest, meter: Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
+    let result = recorded(context, request, &meter).await;
+    tell::raise_end(context, Event::VerifyFailed, &result, |copies| alert::of_verification(copies, jiff::Timestamp::now()));
+    result
+}
+
+async fn recorded(context: &Context, request: &VerifyRequest, meter: &Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
     let passphrase = context.config.passphrase()?;
     let number = context.catalog.begin_run("verify", request.set)?;
-    let result = verify_all(context, request, (&passphrase, &meter)).await;
+    let result = verify_all(context, request, (&passphrase, meter)).await;
     let (outcome, detail) = match &result {
         Ok(copies) if copies.iter().any(|copy| !copy.problems.is_empty()) => ("failed", told(copies, |copy| &copy.problems)),
         Ok(copies) if copies.iter().any(|copy| !copy.warnings.is_empty()) => ("warnings", told(copies, |copy| &copy.warnings)),

@@ -3,7 +3,10 @@
 mod advice;
 mod alert;
 mod event;
+mod routing;
 
+pub use crate::ports::Severity;
 pub use advice::{Advice, Problem};
 pub use alert::Alert;
-pub use event::{Event, Severity};
+pub use event::Event;
+pub use routing::{Rule, Told, Verdict};

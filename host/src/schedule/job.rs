@@ -132,7 +132,7 @@ impl JobSpec {
     pub fn next(&self, since: Timestamp) -> Option<Timestamp> {
         let at = self.schedule.after(since)?;
         let late = SignedDuration::try_from(self.delay(&at)).unwrap_or_default();
-        Some(self.opened(at.checked_add(late).ok()?).timestamp())
+        Some(opened(&self.closed, at.checked_add(late).ok()?).timestamp())
     }
 
     /// How it stands with the job, of which everything up to `since` was seen to.
@@ -146,7 +146,7 @@ impl JobSpec {
         match (late, self.catch_up || since == Self::AT_ONCE) {
             (true, false) => Due::Missed(next),
             // What is made good keeps to the hours as well.
-            (true, true) => match self.opened(now.to_zoned_datetime(self.schedule.zone().clone())).timestamp() {
+            (true, true) => match opened(&self.closed, now.to_zoned_datetime(self.schedule.zone().clone())).timestamp() {
                 open if open > now => Due::At(open),
                 _ => Due::Now,
             },
@@ -162,18 +162,18 @@ impl JobSpec {
         }
         Duration::from_secs(xxh3_64(format!("{} {}", self.name, at.timestamp()).as_bytes()) % (seconds + 1))
     }
+}
 
-    /// `at`, or the end of the closed hours that it lies in.
-    fn opened(&self, mut at: ZonedDateTime) -> ZonedDateTime {
-        for _ in 0..MOVES_MAX {
-            let end = self.closed.iter().find(|window| window.holds(at.time())).and_then(|window| window.end(&at));
-            match end {
-                Some(end) => at = end,
-                None => return at,
-            }
+/// `at`, or the end of the closed hours that it lies in.
+pub fn opened(closed: &[Window], mut at: ZonedDateTime) -> ZonedDateTime {
+    for _ in 0..MOVES_MAX {
+        let end = closed.iter().find(|window| window.holds(at.time())).and_then(|window| window.end(&at));
+        match end {
+            Some(end) => at = end,
+            None => return at,
         }
-        at
     }
+    at
 }
 
 #[cfg(test)]

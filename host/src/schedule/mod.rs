@@ -5,4 +5,4 @@ mod cron;
 mod job;
 
 pub use cron::Schedule;
-pub use job::{Action, Due, JobSpec, Overlap, Window};
+pub use job::{Action, Due, JobSpec, Overlap, Window, opened};

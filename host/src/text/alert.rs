@@ -41,12 +41,13 @@ enum Kind {
 }
 
 /// The facts that have a name for people, in the order in which they are shown. One that is not here is shown last, under its own name.
-const FACTS: [(&str, &str, &str, Kind); 47] = [
+const FACTS: [(&str, &str, &str, Kind); 48] = [
     ("host", "Servidor", "Host", Kind::Text),
     ("job", "Tarefa", "Job", Kind::Text),
     ("action", "Ação", "Action", Kind::Text),
     ("due", "Previsto para", "Due", Kind::Time),
     ("since", "Desde", "Since", Kind::Time),
+    ("recovered_since", "Resolve o problema de", "Solves the problem of", Kind::Time),
     ("started", "Data início", "Started", Kind::Time),
     ("finished", "Data fim", "Finished", Kind::Time),
     ("seconds", "Duração", "Duration", Kind::Seconds),
