@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::bindings::imports::cofre::plugin::host as wire;
 use crate::error::{Error, Result};
+use crate::http::{Request, Response};
 
 /// Weight of a log line.
 ///
@@ -197,13 +198,18 @@ pub(crate) fn given_directory() -> Option<std::path::PathBuf> {
     stand_in::given_directory()
 }
 
+/// What a test answers to a request, if it stands in for the network.
+pub(crate) fn given_answer(request: &Request, body: &[u8]) -> Option<Result<Response>> {
+    stand_in::given_answer(request, body)
+}
+
 #[cfg(feature = "testing")]
 use crate::testing as stand_in;
 
 /// Nobody.
 #[cfg(not(feature = "testing"))]
 mod stand_in {
-    use super::{Level, Secret};
+    use super::{Level, Request, Response, Result, Secret};
 
     pub(super) fn add_to_log(_: Level, _: &str) {}
 
@@ -217,6 +223,10 @@ mod stand_in {
 
     pub(super) fn given_roots() -> Vec<Vec<u8>> {
         Vec::new()
+    }
+
+    pub(super) fn given_answer(_: &Request, _: &[u8]) -> Option<Result<Response>> {
+        None
     }
 
     #[cfg(not(target_arch = "wasm32"))]

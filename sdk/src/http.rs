@@ -32,6 +32,7 @@ use crate::bindings::imports::wasi::http::types::{
 use crate::bindings::imports::wasi::io::streams::{InputStream, OutputStream, StreamError};
 use crate::body::{stream_failed, write_stream};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::host;
 
 mod ranged;
 
@@ -39,6 +40,9 @@ pub use ranged::read_range;
 
 /// Bytes of a request's body that are moved at once.
 const CHUNK: usize = 256 << 10;
+
+/// Outside a component, where no test stands in for it.
+const NO_NETWORK: &str = "there is no network outside a component";
 
 /// How long to wait for a connection, unless told otherwise.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -412,6 +416,9 @@ impl Request {
     }
 
     fn exchange(&self, body: Option<(&mut dyn Read, u64)>) -> Result<Response> {
+        if cfg!(not(target_arch = "wasm32")) {
+            return self.exchange_in_a_test(body);
+        }
         let mut sending = self.begin(body.as_ref().map_or(Content::Nothing, |(_, length)| Content::Of(*length)))?;
         if let Some((reader, length)) = body {
             sending.send(reader, length)?;
@@ -419,11 +426,30 @@ impl Request {
         sending.finish()
     }
 
+    /// Outside a component, where only a test can answer ([`crate::testing`]).
+    fn exchange_in_a_test(&self, body: Option<(&mut dyn Read, u64)>) -> Result<Response> {
+        let doing = self.doing(&Url::parse(&self.url)?);
+        let mut bytes = Vec::new();
+        if let Some((reader, length)) = body {
+            reader.take(length).read_to_end(&mut bytes).context("cannot read the body of the request").context(&doing)?;
+            let missing = length.saturating_sub(bytes.len() as u64);
+            if missing > 0 {
+                return Err(Error::integrity(format!("the body of the request ended {missing} bytes early"))).context(doing);
+            }
+        }
+        host::given_answer(self, &bytes).unwrap_or_else(|| Err(Error::unsupported(NO_NETWORK))).context(doing)
+    }
+
+    /// What errors say of a request; nothing of it that may hold a secret.
+    fn doing(&self, url: &Url<'_>) -> String {
+        format!("{} {}", self.method.as_str(), url.authority)
+    }
+
     fn begin(&self, content: Content) -> Result<Sending> {
         let url = Url::parse(&self.url)?;
-        let doing = format!("{} {}", self.method.as_str(), url.authority);
+        let doing = self.doing(&url);
         if cfg!(not(target_arch = "wasm32")) {
-            return Err(Error::unsupported(format!("{doing}: there is no network outside a component")));
+            return Err(Error::unsupported(NO_NETWORK)).context(doing);
         }
         self.begin_at(&url, content, &doing).context(&doing)
     }

@@ -40,6 +40,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ use crate::body::{Body, Sink};
 use crate::destination::{Destination, Object, Range, Upload};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::{Level, Secret};
+use crate::http::{Request, Response};
 use crate::settings;
 
 /// What a plug-in gets from its host, in a test. Cheap to clone; clones share their log.
@@ -79,7 +81,18 @@ struct Given {
     secrets: BTreeMap<String, Secret>,
     roots: Vec<Vec<u8>>,
     directory: Option<PathBuf>,
+    network: Option<Network>,
     log: Arc<Mutex<Vec<(Level, String)>>>,
+}
+
+/// What stands where the network is in a component.
+#[derive(Clone)]
+struct Network(Arc<dyn Fn(&Request, &[u8]) -> Result<Response> + Send + Sync>);
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
 }
 
 impl FakeHost {
@@ -149,6 +162,28 @@ impl FakeHost {
     #[must_use]
     pub fn directory(self, path: impl Into<PathBuf>) -> Self {
         self.with(|given| given.directory = Some(path.into()))
+    }
+
+    /// What answers the requests of [`crate::http`], in place of the network: each request with its whole body, however it was sent.
+    /// A request that is sent piece by piece ([`Request::open`]) has no stand-in.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use cofre_sdk::http::{Request, Response};
+    /// use cofre_sdk::testing::FakeHost;
+    ///
+    /// let host = FakeHost::new().network(|request, body| {
+    ///     assert_eq!((request.url(), body), ("https://hook.example/a", &b"hello"[..]));
+    ///     Ok(Response::from_reader(204, Vec::new(), std::io::empty()))
+    /// });
+    /// let answer = host.run(|| Request::post("https://hook.example/a").send_bytes(b"hello"))?;
+    /// assert!(answer.is_success());
+    /// # Ok::<(), cofre_sdk::Error>(())
+    /// ```
+    #[must_use]
+    pub fn network(self, answer: impl Fn(&Request, &[u8]) -> Result<Response> + Send + Sync + 'static) -> Self {
+        self.with(|given| given.network = Some(Network(Arc::new(answer))))
     }
 
     /// Lines that were logged so far, the first one first.
@@ -223,6 +258,11 @@ pub(crate) fn given_roots() -> Vec<Vec<u8>> {
 
 pub(crate) fn given_directory() -> Option<PathBuf> {
     given(|given| given.directory.clone()).flatten()
+}
+
+pub(crate) fn given_answer(request: &Request, body: &[u8]) -> Option<Result<Response>> {
+    let network = given(|given| given.network.clone()).flatten()?;
+    Some((network.0)(request, body))
 }
 
 pub(crate) fn add_to_log(level: Level, message: &str) {
