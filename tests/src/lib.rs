@@ -20,6 +20,7 @@ pub mod drive;
 pub mod dropbox;
 pub mod fakes;
 pub mod ftpd;
+pub mod hook;
 pub mod local;
 pub mod moto;
 pub mod mysql;
