@@ -109,8 +109,8 @@ impl Notifier for Telegram {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("api.telegram.org:443", "messages are sent there"),
-            NetworkNeed::new("{server}", "messages are sent to this Bot API server instead"),
+            NetworkNeed::new("api.telegram.org:443", "Telegram, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 
