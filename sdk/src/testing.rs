@@ -85,9 +85,11 @@ struct Given {
     log: Arc<Mutex<Vec<(Level, String)>>>,
 }
 
+type Answering = dyn Fn(&Request, &[u8]) -> Result<Response> + Send + Sync;
+
 /// What stands where the network is in a component.
 #[derive(Clone)]
-struct Network(Arc<dyn Fn(&Request, &[u8]) -> Result<Response> + Send + Sync>);
+struct Network(Arc<Answering>);
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

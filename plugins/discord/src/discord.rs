@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cofre_plugin_http_notifier::{Answer, Form, Hidden, SecretAddress, files_beside_the_text, no_recipients, post_json};
+use cofre_plugin_http_notifier::{Answer, Form, Hidden, SecretAddress, exchange, files_beside_the_text, no_recipients, post_json};
 use cofre_sdk::http::Request;
 use cofre_sdk::{Attachment, Context as _, Error, Message, NetworkNeed, Notifier, Result, SecretNeed, secret};
 use serde::Deserialize;
@@ -76,8 +76,8 @@ impl Notifier for Discord {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("discord.com:443", "messages are posted there"),
-            NetworkNeed::new("{server}", "messages are posted to this server instead"),
+            NetworkNeed::new("discord.com:443", "Discord, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 
@@ -93,7 +93,7 @@ impl Notifier for Discord {
 
     /// Asks for the webhook itself; nobody sees that.
     fn probe(&self) -> Result<()> {
-        let answer = Answer::read(Request::get(self.webhook.expose()).send().context("cannot reach the webhook")?, &self.hidden)?;
+        let answer = exchange(Request::get(self.webhook.expose()), b"", &self.hidden).context("cannot reach the webhook")?;
         if answer.is_success() { Ok(()) } else { Err(refused(&answer)).context("cannot use the webhook") }
     }
 

@@ -1,7 +1,7 @@
 //! The notifier itself, and what the service says ("Pinging API"): a check that it does not know is still answered with 200, so that its
 //! words count and not only its status.
 
-use cofre_plugin_http_notifier::{Answer, Hidden, SecretAddress, cut, no_files, no_recipients};
+use cofre_plugin_http_notifier::{Answer, Hidden, SecretAddress, cut, exchange, no_files, no_recipients};
 use cofre_sdk::http::Request;
 use cofre_sdk::{Attachment, Context as _, Error, ErrorKind, Message, NetworkNeed, Notifier, Result, Secret, SecretNeed, secret};
 
@@ -37,8 +37,8 @@ impl Healthchecks {
 
     fn ping(&self, signal: &str, text: &str) -> Result<()> {
         let request = Request::post(self.check.with(signal, "")).header("content-type", "text/plain; charset=utf-8");
-        let response = request.send_bytes(cut(text, LONGEST_TEXT, char::len_utf8).as_bytes()).context("cannot ping the check")?;
-        let answer = Answer::read(response, &self.hidden).context("cannot ping the check")?;
+        let text = cut(text, LONGEST_TEXT, char::len_utf8);
+        let answer = exchange(request, text.as_bytes(), &self.hidden).context("cannot ping the check")?;
         match (answer.is_success(), answer.text.trim()) {
             // The second where an address with `?create=1` made the check.
             (true, "OK" | "Created") => Ok(()),
@@ -68,8 +68,8 @@ impl Notifier for Healthchecks {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("hc-ping.com:443", "pings are sent there"),
-            NetworkNeed::new("{server}", "pings are sent to this server instead"),
+            NetworkNeed::new("hc-ping.com:443", "healthchecks.io, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 

@@ -1,14 +1,18 @@
 //! What a service answered, whole and in memory, with the secrets taken out of it; and what a refusal means in the contract's terms.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use cofre_sdk::http::{Request, Response};
-use cofre_sdk::{Error, ErrorKind, Result, Secret};
+use cofre_sdk::{Context as _, Error, ErrorKind, Result, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Bytes of an answer that are looked at.
 const LONGEST_ANSWER: u64 = 256 << 10;
+
+/// How long a service may think about a message. The host tries again later, and an alert that waits tells nobody else either.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Characters of the service's own words that are passed on.
 const WORDS: usize = 300;
@@ -54,16 +58,16 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Reads an answer.
+    /// Reads an answer, or as much of it as is looked at.
     ///
     /// # Errors
     /// Those of an answer that breaks off, unless it is a refusal: its status says enough.
     pub fn read(mut response: Response, hidden: &Hidden) -> Result<Self> {
-        let body = match response.body_to_vec(LONGEST_ANSWER) {
-            Ok(body) => body,
-            Err(_) if !response.is_success() => Vec::new(),
-            Err(error) => return Err(error),
-        };
+        let mut body = Vec::new();
+        let read = (&mut response).take(LONGEST_ANSWER).read_to_end(&mut body);
+        if response.is_success() {
+            read.context("cannot read the answer")?;
+        }
         let retry_after = response.header("retry-after").and_then(|value| value.trim().parse().ok()).map(Duration::from_secs);
         Ok(Self { status: response.status(), retry_after, text: hidden.taken_out_of(&String::from_utf8_lossy(&body)) })
     }
@@ -94,13 +98,21 @@ impl Answer {
     }
 }
 
-/// Sends JSON, and reads what is answered.
+/// Sends a request, with a body where there is one, and reads what is answered.
+///
+/// # Errors
+/// Those of a request that gets no answer.
+pub fn exchange(request: Request, body: &[u8], hidden: &Hidden) -> Result<Answer> {
+    let request = request.first_byte_timeout(PATIENCE);
+    Answer::read(if body.is_empty() { request.send() } else { request.send_bytes(body) }?, hidden)
+}
+
+/// The same with JSON.
 ///
 /// # Errors
 /// Those of a request that gets no answer.
 pub fn post_json(request: Request, body: &Value, hidden: &Hidden) -> Result<Answer> {
-    let request = request.header("content-type", "application/json");
-    Answer::read(request.send_bytes(body.to_string().as_bytes())?, hidden)
+    exchange(request.header("content-type", "application/json"), body.to_string().as_bytes(), hidden)
 }
 
 /// A message has no place of its own: where there is nothing at an address, the address is wrong.
@@ -160,10 +172,21 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_counts_though_its_body_is_too_long_to_read_and_a_success_does_not() {
-        let endless = || std::io::Read::take(std::io::repeat(b'x'), LONGEST_ANSWER + 1);
-        let refused = Answer::read(Response::from_reader(403, Vec::new(), endless()), &Hidden::default()).expect("the status is enough");
+    fn a_long_answer_is_read_in_part_and_one_that_breaks_off_is_none() {
+        let endless = Answer::read(Response::from_reader(200, Vec::new(), std::io::repeat(b'x')), &Hidden::default());
+        assert_eq!(endless.expect("its start is enough").text.len() as u64, LONGEST_ANSWER);
+        let refused = Answer::read(Response::from_reader(403, Vec::new(), Broken), &Hidden::default()).expect("the status is enough");
         assert_eq!(refused.refused("", None).kind(), ErrorKind::AccessDenied);
-        Answer::read(Response::from_reader(200, Vec::new(), endless()), &Hidden::default()).expect_err("nobody knows what it says");
+        let error =
+            Answer::read(Response::from_reader(200, Vec::new(), Broken), &Hidden::default()).expect_err("nobody knows what it says");
+        assert!(error.is_retryable(), "{error}");
+    }
+
+    struct Broken;
+
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        }
     }
 }

@@ -11,7 +11,7 @@ mod shown;
 pub mod testing;
 
 pub use address::{SecretAddress, endpoint, refuse_setting};
-pub use answer::{Answer, Hidden, post_json};
+pub use answer::{Answer, Hidden, exchange, post_json};
 pub use cut::cut;
 pub use form::Form;
 pub use refuse::{files_beside_the_text, no_files, no_recipients};

@@ -1,6 +1,6 @@
 //! The notifier itself, and what the service's refusals mean. A topic may be as good as a password, so it is in no error.
 
-use cofre_plugin_http_notifier::{Answer, Hidden, no_files, post_json};
+use cofre_plugin_http_notifier::{Answer, Hidden, exchange, no_files, post_json};
 use cofre_sdk::http::Request;
 use cofre_sdk::{Attachment, Context as _, Error, ErrorKind, Message, NetworkNeed, Notifier, Result, Secret, SecretNeed, optional_secret};
 use serde::Deserialize;
@@ -78,8 +78,8 @@ impl Notifier for Ntfy {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("ntfy.sh:443", "messages are published there"),
-            NetworkNeed::new("{server}", "messages are published at this server instead"),
+            NetworkNeed::new("ntfy.sh:443", "ntfy.sh, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 
@@ -108,7 +108,7 @@ impl Notifier for Ntfy {
     fn probe(&self) -> Result<()> {
         let path = if self.token.is_some() { "/v1/account" } else { "/v1/health" };
         let request = self.authorised(Request::get(format!("{}{path}", self.server)));
-        let answer = Answer::read(request.send().context("cannot reach the service")?, &self.hidden)?;
+        let answer = exchange(request, b"", &self.hidden).context("cannot reach the service")?;
         let said: Said = answer.json().unwrap_or_default();
         match (answer.is_success(), said.healthy) {
             (true, Some(false)) => Err(Error::unavailable("the service says that it is not well")),

@@ -28,8 +28,8 @@ fn refused(answer: &Answer) -> Error {
             (ErrorKind::AccessDenied, "an administrator of the workspace does not let this webhook post there")
         }
         "channel_is_archived" => (ErrorKind::InvalidConfig, "the webhook's channel is archived; make a webhook for another one"),
-        "invalid_token" | "no_service" | "no_service_id" | "no_active_hooks" | "no_team" | "team_disabled" | "channel_not_found"
-        | "user_not_found" => {
+        "invalid_token" => (ErrorKind::AccessDenied, "the webhook's address is wrong; check the secret `url`"),
+        "no_service" | "no_service_id" | "no_active_hooks" | "no_team" | "team_disabled" | "channel_not_found" | "user_not_found" => {
             (ErrorKind::InvalidConfig, "the webhook or its channel is gone; make a new one and give its address as the secret `url`")
         }
         _ if matches!(answer.status, 404 | 410) => (ErrorKind::InvalidConfig, "there is no such webhook; check the secret `url`"),
@@ -47,8 +47,8 @@ impl Notifier for Slack {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("hooks.slack.com:443", "messages are posted there"),
-            NetworkNeed::new("{server}", "messages are posted to this server instead"),
+            NetworkNeed::new("hooks.slack.com:443", "Slack, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 
@@ -120,7 +120,7 @@ mod tests {
     fn a_refusal_has_its_kind_and_no_secret() {
         for (status, said, kind) in [
             (403, "action_prohibited", ErrorKind::AccessDenied),
-            (403, "invalid_token", ErrorKind::InvalidConfig),
+            (403, "invalid_token", ErrorKind::AccessDenied),
             (404, "no_service", ErrorKind::InvalidConfig),
             (404, "<p>/services/T00000000/B00000000/hunter2-secret</p>", ErrorKind::InvalidConfig),
             (410, "channel_is_archived", ErrorKind::InvalidConfig),

@@ -109,8 +109,8 @@ impl Notifier for Telegram {
 
     fn network() -> Vec<NetworkNeed> {
         vec![
-            NetworkNeed::new("api.telegram.org:443", "messages are sent there"),
-            NetworkNeed::new("{server}", "messages are sent to this Bot API server instead"),
+            NetworkNeed::new("api.telegram.org:443", "Telegram, where `server` is not set"),
+            NetworkNeed::new("{server}", "the service, where `server` is set"),
         ]
     }
 
@@ -141,20 +141,20 @@ impl Notifier for Telegram {
         let mut files = files_beside_the_text(attachments);
         self.refuse_what_is_too_much(&files)?;
         let (with_files, mut ids) = (!files.is_empty(), Vec::new());
-        let (mut first, mut failed) = (None, 0_usize);
+        let (mut failure, mut told) = (None, 0_usize);
         for chat in chats {
             // A chat that cannot be told keeps nobody else from being told.
-            if let Err(error) = self.tell((chat, message), &mut files, &mut ids).with_context(|| format!("cannot tell the chat {chat}")) {
-                failed += 1;
-                first = first.or(Some(error));
-                // Files are read once: where they did not arrive, they are gone.
-                if with_files && ids.is_empty() {
-                    break;
-                }
+            match self.tell((chat, message), &mut files, &mut ids).with_context(|| format!("cannot tell the chat {chat}")) {
+                Ok(()) => told += 1,
+                Err(error) => failure = failure.or(Some(error)),
+            }
+            // Files are read once: where they did not arrive, they are gone.
+            if with_files && ids.is_empty() {
+                break;
             }
         }
-        match first {
-            Some(error) if chats.len() > 1 => Err(error.with("chats that were not told", format!("{failed} of {}", chats.len()))),
+        match failure {
+            Some(error) if chats.len() > 1 => Err(error.with("told", format!("{told} of {} chats", chats.len()))),
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -302,8 +302,11 @@ mod tests {
     fn one_chat_that_is_wrong_keeps_nobody_else_from_being_told() {
         let service = Service::new().answers(400, r#"{"ok":false,"description":"Bad Request: chat not found"}"#).answers(200, SENT);
         let error = notified(&service, TWO, Vec::new()).expect_err("one was not told");
-        assert!(error.to_string().contains("-100123") && error.to_string().contains("1 of 2"), "{error}");
+        assert!(error.to_string().contains("-100123") && error.to_string().ends_with("told: 1 of 2 chats"), "{error}");
         assert_eq!(service.asked().len(), 2);
+        let service = Service::new().answers(502, "");
+        let error = notified(&service, TWO, vec![file("a", b"abc", None)]).expect_err("the file did not arrive");
+        assert!(error.is_retryable() && error.to_string().ends_with("told: 0 of 2 chats"), "{error}");
     }
 
     #[test]

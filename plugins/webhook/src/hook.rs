@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cofre_plugin_http_notifier::{Answer, Hidden, no_files, no_recipients};
+use cofre_plugin_http_notifier::{Answer, Hidden, exchange, no_files, no_recipients};
 use cofre_sdk::http::{Method, Request};
 use cofre_sdk::{Attachment, Context as _, Error, Message, NetworkNeed, Notifier, Result, Secret, SecretNeed, optional_secret};
 
@@ -97,8 +97,7 @@ impl Notifier for Webhook {
     /// `OPTIONS` is a safe method (RFC 9110, 9.2.1), whatever the receiver makes of it: it proves the way there, and the template is tried.
     fn probe(&self) -> Result<()> {
         self.body(&payload::sample())?;
-        let response = self.request(Method::Options, b"").send().context("cannot reach the receiver")?;
-        let answer = Answer::read(response, &self.hidden())?;
+        let answer = exchange(self.request(Method::Options, b""), b"", &self.hidden()).context("cannot reach the receiver")?;
         let refused = answer.status >= 500 && answer.status != 501 || answer.status == 429 || answer.status == 401 && self.token.is_some();
         if refused { Err(Self::refusal(&answer)).context("the receiver does not work") } else { Ok(()) }
     }
@@ -108,8 +107,7 @@ impl Notifier for Webhook {
         no_files(&attachments, "a webhook")?;
         let body = self.body(message)?;
         let request = self.request(self.settings.method.into(), body.as_bytes()).header("content-type", &self.settings.content_type);
-        let response = request.send_bytes(body.as_bytes()).context("cannot send the message")?;
-        let answer = Answer::read(response, &self.hidden()).context("cannot send the message")?;
+        let answer = exchange(request, body.as_bytes(), &self.hidden()).context("cannot send the message")?;
         if answer.is_success() { Ok(()) } else { Err(Self::refusal(&answer)).context("the receiver did not take the message") }
     }
 }
