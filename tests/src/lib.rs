@@ -31,5 +31,6 @@ pub mod rest;
 pub mod s3;
 pub mod sample;
 pub mod servers;
+pub mod smtp;
 pub mod sshd;
 pub mod webdav;

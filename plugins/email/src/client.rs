@@ -70,7 +70,7 @@ impl Server {
         }
         let mut session = Session { wire: BufReader::new(wire), waits: self.waits, offers: EhloResponse::default() };
         let greeting = session.reply(self.waits.answer).map_err(|error| silent(error, tls))?;
-        if !greeting.is_positive() {
+        if !greeting.is_done() {
             return Err(greeting.into_error(ErrorKind::AccessDenied));
         }
         session.introduce(own)?;
@@ -109,10 +109,13 @@ impl Session {
         let size = mail.size();
         self.begin(envelope, size)?;
         let refused = self.name_recipients(&envelope.recipients)?;
-        self.expect("DATA", "the server does not take the message")?;
+        let consent = self.command("DATA")?;
+        if !consent.wants_more() {
+            return Err(consent.into_error(ErrorKind::Other)).context("the server does not take the message");
+        }
         mail.write_to(&mut BufWriter::with_capacity(BLOCK, self.wire.get_mut()))?;
         let verdict = self.reply(self.waits.verdict).context("the server did not say whether it took the message")?;
-        if verdict.is_positive() {
+        if verdict.is_done() {
             return Ok(refused);
         }
         Err(verdict.into_error(ErrorKind::Other)).with_context(|| format!("the server does not take the message of {size} bytes"))
@@ -149,7 +152,7 @@ impl Session {
 
     fn expect(&mut self, line: &str, refused: &str) -> Result<()> {
         let reply = self.command(line)?;
-        if reply.is_positive() { Ok(()) } else { Err(reply.into_error(ErrorKind::Other)).context(refused) }
+        if reply.is_done() { Ok(()) } else { Err(reply.into_error(ErrorKind::Other)).context(refused) }
     }
 
     /// Says who we are, as far as anybody can tell: a component does not know the machine's name, and an address is as good (section 4.1.3).
@@ -161,7 +164,7 @@ impl Session {
         };
         self.send(&format!("EHLO {name}"))?;
         let (reply, raw) = self.raw_reply(self.waits.answer)?;
-        if !reply.is_positive() {
+        if !reply.is_done() {
             return Err(reply.into_error(ErrorKind::Unsupported));
         }
         self.offers = EhloResponse::parse(&mut raw.iter()).map_err(|_| strange())?;
@@ -174,7 +177,7 @@ impl Session {
             return Err(Error::invalid_config(format!("the server offers no STARTTLS on this port; correct /port and /tls ({mend})")));
         }
         let reply = self.command("STARTTLS")?;
-        if !reply.is_positive() {
+        if !reply.is_done() {
             return Err(reply.into_error(ErrorKind::Unavailable)).context("the server does not begin TLS");
         }
         // Whatever is here already did not come through TLS, and would be taken for what does.
@@ -213,7 +216,7 @@ impl Session {
             if reply.is_passing() {
                 return Err(reply.into_error(ErrorKind::Unavailable)).with_context(|| format!("the server does not take {recipient} now"));
             }
-            if !reply.is_positive() {
+            if !reply.is_done() {
                 refused.push(Refused { recipient: recipient.clone(), reply });
             }
         }

@@ -36,7 +36,7 @@ impl Account {
             }
             Auth::Login => self.two_turns(session)?,
         };
-        if matches!(reply.code, 200..=299) {
+        if reply.is_done() {
             return Ok(());
         }
         let reply = reply.without(&[self.password.expose(), &BASE64.encode(self.password.expose())]);

@@ -276,6 +276,7 @@ mod tests {
             ("554 5.7.1 spam", ErrorKind::AccessDenied, false),
             ("552 5.3.4 too big", ErrorKind::OutOfSpace, false),
             ("451 4.3.0 try again", ErrorKind::Unavailable, true),
+            ("354 go on", ErrorKind::Other, false),
         ] {
             let error = tell(&server(&[("verdict", answer)]), &json!({})).expect_err(answer);
             assert_eq!((error.kind(), error.is_retryable()), (kind, retryable), "{error}");

@@ -24,9 +24,9 @@ impl Reply {
         Self { code: response.code, enhanced: response.esc, words: words.trim().to_owned() }
     }
 
-    /// Whether the server did what it was asked, or waits for more of it.
-    pub(crate) fn is_positive(&self) -> bool {
-        matches!(self.code, 200..=399)
+    /// Whether the server did what it was asked.
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self.code, 200..=299)
     }
 
     /// Whether the same may succeed later.
