@@ -158,7 +158,7 @@ pub fn optional_secret(name: &str) -> Option<Secret> {
 /// ```
 pub fn secret(name: &str) -> Result<Secret> {
     optional_secret(name)
-        .ok_or_else(|| Error::invalid_config(format!("the secret `{name}` is missing; give this destination one of that name")))
+        .ok_or_else(|| Error::invalid_config(format!("the secret `{name}` is missing; give this instance one of that name")))
 }
 
 /// DER certificates of the roots that the host trusts, for plug-ins that speak TLS themselves.

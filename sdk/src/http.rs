@@ -888,7 +888,7 @@ fn body_failed(error: StreamError) -> io::Error {
 fn failed(code: &ErrorCode) -> Error {
     let (kind, retryable) = match code {
         ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => {
-            return Error::invalid_config("the host refused the connection; grant this destination the network target");
+            return Error::invalid_config("the host refused the connection; grant this instance the network target");
         }
         ErrorCode::DnsTimeout
         | ErrorCode::ConnectionTimeout
