@@ -31,6 +31,7 @@ pub mod rest;
 pub mod s3;
 pub mod sample;
 pub mod servers;
+pub mod simulation;
 pub mod smtp;
 pub mod sshd;
 pub mod webdav;

@@ -1,8 +1,9 @@
 //! Alerts, from the job to whoever is to know: one a problem, to whom the rules name, whatever is down meanwhile.
 
 use anyhow::{Context, Result, ensure};
-use cofre_tests::cofre::Installation;
+use cofre_tests::cofre::{Installation, PASSPHRASE, said};
 use cofre_tests::hook::Hook;
+use cofre_tests::smtp::{PASSWORD, Smtp};
 use serde_json::Value;
 
 fn installation(more: &str) -> Result<Installation> {
@@ -47,7 +48,7 @@ fn a_problem_is_told_once_and_its_end_to_whoever_was_told() -> Result<()> {
     cofre.run(1, &["run"])?;
     let heard = told(&hook);
     ensure!(heard == ["pings run.started"], "{heard:?}");
-    let problems = cofre.json(2, &["notify", "problems"])?;
+    let problems = cofre.json(3, &["notify", "problems"])?;
     ensure!(problems[0]["problem"] == "run", "{problems}");
     unplug(&cofre, false)?;
     cofre.run(0, &["run"])?;
@@ -119,6 +120,41 @@ fn what_lasts_is_told_again_and_to_who_is_called_last() -> Result<()> {
     unplug(&cofre, false)?;
     let heard = daemon("2026-03-18 02:00:00")?;
     ensure!(heard.iter().any(|one| one == "second run.done") && heard.iter().any(|one| one == "first run.done"), "{heard:?}");
+    Ok(())
+}
+
+#[test]
+fn a_mail_carries_what_the_mission_shows_and_waits_for_a_server_that_is_down() -> Result<()> {
+    let mut smtp = Smtp::start()?;
+    let cofre = installation(&format!("[[notifier]]\nname = \"admins\"\n{}", smtp.notifier(", to = [\"ti@example.com\"]")))?;
+    cofre.configure(&cofre.configuration()?.replace("locale = \"en\"", "locale = \"pt-BR\""))?;
+    let run = |code: i32, arguments: &[&str]| -> Result<()> {
+        let output = cofre.command(arguments).env("COFRE_T_PASSWORD", PASSWORD).output()?;
+        let said = said(&output);
+        ensure!(output.status.code() == Some(code), "{arguments:?}: {said}");
+        ensure!(!said.contains(PASSWORD), "a secret was printed: {said}");
+        Ok(())
+    };
+    run(0, &["run"])?;
+    smtp.kill();
+    unplug(&cofre, true)?;
+    run(1, &["run"])?;
+    ensure!(smtp.mails()?.len() == 1, "a mail came through a server that is down");
+    smtp.revive()?;
+    // Later than the first pause, by a clock that is set on.
+    let later = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_mins(5))?.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    cofre.command_at(&later, &["daemon", "--once"])?.env("COFRE_T_PASSWORD", PASSWORD).output()?;
+    let mails = smtp.mails()?;
+    let [done, failed] = mails.as_slice() else { anyhow::bail!("{} mails", mails.len()) };
+    ensure!(done.tls && done.recipients == ["ti@example.com"] && done.defects.is_empty(), "{done:?}");
+    let (text, html) = (done.text.as_deref().unwrap_or_default(), done.html.as_deref().unwrap_or_default());
+    for wanted in ["BACKUP", "Data início", "Data fim", "Duração", "Tamanho total", "Tamanho comprimido", "disk"] {
+        ensure!(text.contains(wanted), "`{wanted}` is not in: {text}");
+        ensure!(html.contains(wanted), "`{wanted}` is not in: {html}");
+    }
+    let text = failed.text.as_deref().unwrap_or_default();
+    ensure!(failed.header("X-Cofre-Event") == Some("run.failed") && text.contains("disk") && text.contains("Ações necessárias"), "{text}");
+    ensure!(!format!("{mails:?}").contains(PASSPHRASE), "a secret was sent");
     Ok(())
 }
 

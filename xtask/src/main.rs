@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance`.
+//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance | simulate`.
 //!
 //! Nothing here links the program under test: it is built and then driven from outside, as its users drive it.
 
@@ -8,6 +8,7 @@ mod demo;
 mod layers;
 mod plugins;
 mod process;
+mod simulate;
 mod test;
 mod wasm_toolchain;
 mod wit;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Options),
     /// Take every destination through the conformance suite, against real servers
     Conformance(conformance::Options),
+    /// Live through weeks of an unattended server on a faked clock
+    Simulate(simulate::Options),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +71,6 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(options) => demo::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
         Command::Conformance(options) => conformance::run(&root, &options),
+        Command::Simulate(options) => simulate::run(&root, &options),
     }
 }
