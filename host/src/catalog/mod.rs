@@ -12,14 +12,17 @@ use serde::Serialize;
 use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod jobs;
+mod results;
 
 pub use jobs::JobState;
+pub use results::{Delivery, PastDelivery, PastRun, RunResult};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// Why the catalogue cannot be used.

@@ -7,6 +7,7 @@ mod login;
 mod plugins;
 mod progress;
 mod render;
+mod report;
 mod scaffold;
 mod schedule;
 mod trial;

@@ -54,6 +54,8 @@ pub struct Config {
     pub destinations: Vec<DestinationConfig>,
     /// What the daemon does, and when.
     pub jobs: Vec<JobSpec>,
+    /// Time zone of schedules and months.
+    pub zone: jiff::tz::TimeZone,
     /// Hooks.
     pub hooks: Vec<HookSettings>,
     /// Which plug-ins may be used.
@@ -305,6 +307,7 @@ impl Config {
             directories,
             destinations,
             jobs,
+            zone: super::jobs::time_zone(raw.time_zone.as_deref()).unwrap_or(jiff::tz::TimeZone::UTC),
             hooks,
             plugins,
             passphrase: raw.passphrase,

@@ -13,11 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::JobState;
-use crate::job::{self, Context, JobError, PruneRequest, RunRequest, VerifyRequest};
+use crate::job::{self, Context, JobError, PruneRequest, Report, RunRequest, VerifyRequest};
 use crate::ports::Meter;
+use crate::report::Month;
 use crate::retention::Pruned;
 use crate::schedule::{Action, Due, JobSpec, Overlap};
 use crate::spool::SpoolError;
+use crate::text::Locale;
 
 pub use supervisor::serve;
 
@@ -27,11 +29,11 @@ const STARTS_MAX: u32 = 3;
 const BUSY: Duration = Duration::from_secs(60);
 
 /// What came of one job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Turn {
     /// The job.
     pub job: String,
-    /// What it does: `run`, `verify`, `prune`.
+    /// What it does: `run`, `verify`, `prune`, `report`.
     pub action: &'static str,
     /// When it began, RFC 3339.
     pub at: Timestamp,
@@ -39,6 +41,9 @@ pub struct Turn {
     pub outcome: Outcome,
     /// One line about it.
     pub detail: String,
+    /// The report that it made, which is to be sent.
+    #[serde(skip)]
+    pub report: Option<Box<Report>>,
 }
 
 /// How a job ended.
@@ -143,7 +148,7 @@ fn survey(context: &Context, waiting: &[String]) -> Result<(Option<Ready>, Optio
 
 async fn take(context: &mut Context, Ready { spec, missed, begun }: Ready) -> Result<Turn, JobError> {
     let at = Timestamp::now();
-    let turn = |outcome, detail: String| Turn { job: spec.name.clone(), action: spec.action.name(), at, outcome, detail };
+    let turn = |outcome, detail: String| Turn { job: spec.name.clone(), action: spec.action.name(), at, outcome, detail, report: None };
     if let Some(then) = missed {
         context.catalog.job_seen(&spec.name, at)?;
         return Ok(turn(Outcome::Missed, format!("it was to begin at {then}, when nothing ran")));
@@ -156,18 +161,31 @@ async fn take(context: &mut Context, Ready { spec, missed, begun }: Ready) -> Re
         ));
     }
     context.catalog.job_begins(&spec.name)?;
-    let (outcome, detail) = timed(context, &spec).await;
+    let Ended { outcome, detail, report } = timed(context, &spec).await;
     match outcome {
         Outcome::Waiting | Outcome::Stopped => context.catalog.job_stopped(&spec.name)?,
         // What became due meanwhile is passed over, or is due right now.
         _ if spec.overlap == Overlap::Queue => context.catalog.job_seen(&spec.name, at)?,
         _ => context.catalog.job_seen(&spec.name, Timestamp::now())?,
     }
-    Ok(turn(outcome, detail))
+    Ok(Turn { report, ..turn(outcome, detail) })
+}
+
+/// How a job ended, and what is to be sent.
+struct Ended {
+    outcome: Outcome,
+    detail: String,
+    report: Option<Box<Report>>,
+}
+
+impl Ended {
+    fn new(outcome: Outcome, detail: String) -> Self {
+        Self { outcome, detail, report: None }
+    }
 }
 
 /// Does a job within its time. A job that is told to end ends soon, in its own way; nobody pulls the rug from under it.
-async fn timed(context: &mut Context, spec: &JobSpec) -> (Outcome, String) {
+async fn timed(context: &mut Context, spec: &JobSpec) -> Ended {
     let whole = context.cancel.clone();
     let own = whole.child_token();
     context.cancel = own.clone();
@@ -185,36 +203,41 @@ async fn timed(context: &mut Context, spec: &JobSpec) -> (Outcome, String) {
     context.cancel = whole;
     match ended {
         // In whatever words: what was told to end did not fail.
-        Err(_) if context.cancel.is_cancelled() => (Outcome::Stopped, "the daemon was told to stop".to_owned()),
+        Err(_) if context.cancel.is_cancelled() => Ended::new(Outcome::Stopped, "the daemon was told to stop".to_owned()),
         Err(_) if own.is_cancelled() => {
             let limit = spec.timeout.unwrap_or_default().as_secs();
-            (Outcome::Failed, format!("it took longer than its timeout of {limit} s and was ended"))
+            Ended::new(Outcome::Failed, format!("it took longer than its timeout of {limit} s and was ended"))
         }
-        Err(JobError::Spool(SpoolError::Busy { holder })) => (Outcome::Waiting, format!("waits for {holder}")),
-        Err(error) => (Outcome::Failed, error.to_string()),
+        Err(JobError::Spool(SpoolError::Busy { holder })) => Ended::new(Outcome::Waiting, format!("waits for {holder}")),
+        Err(error) => Ended::new(Outcome::Failed, error.to_string()),
         Ok(ended) => ended,
     }
 }
 
-async fn act(context: &Context, action: &Action) -> Result<(Outcome, String), JobError> {
+async fn act(context: &Context, action: &Action) -> Result<Ended, JobError> {
     let meter = Arc::new(Meter::default());
     match action {
         Action::Run { only, tags } => {
             let report = job::run(context, &RunRequest { only: only.clone(), tags: tags.clone() }, meter).await?;
-            Ok((of(report.is_good(), report.warnings_total == 0), report.set))
+            Ok(Ended::new(of(report.is_good(), report.warnings_total == 0), report.set))
         }
         Action::Verify { all, deep } => {
             let copies = job::verify(context, &VerifyRequest { all: *all, deep: *deep, ..VerifyRequest::default() }, meter).await?;
             let problems = job::told_of_copies(&copies, |copy| &copy.problems);
             let sound = copies.iter().all(|copy| copy.warnings.is_empty());
             let detail = if problems.is_empty() { format!("{} copies", copies.len()) } else { problems.clone() };
-            Ok((of(problems.is_empty(), sound), detail))
+            Ok(Ended::new(of(problems.is_empty(), sound), detail))
         }
         Action::Prune => {
             let places = job::prune(context, &PruneRequest::default()).await?;
             let removed: usize = places.iter().map(Pruned::removed).sum();
             let clean = places.iter().all(Pruned::is_clean);
-            Ok((of(clean, true), format!("{removed} copies removed")))
+            Ok(Ended::new(of(clean, true), format!("{removed} copies removed")))
+        }
+        Action::Report => {
+            let month = Month::at(Timestamp::now(), &context.config.zone).previous();
+            let report = job::monthly(context, month, Locale::choose(None, context.config.locale.as_deref()))?;
+            Ok(Ended { report: Some(Box::new(report)), ..Ended::new(Outcome::Done, month.to_string()) })
         }
     }
 }
