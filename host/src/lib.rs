@@ -3,7 +3,7 @@
 //! A run reads the sources ([`source`]), turns each into one artifact (`tar`, compression, AES-256-CBC: [`pipeline`]),
 //! writes the ciphertext to the spool ([`spool`]) and copies it to every destination ([`copy`]) through a sandboxed
 //! component ([`plugin`]). A set ([`set`]) is complete where its sealed manifest is, and the manifest goes last.
-//! Which sets stay there is decided by [`retention`]. The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
+//! Which sets stay there is decided by [`retention`]; what somebody is told is an alert of [`notify`] or the month's [`report`], worded in [`text`]. The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
 
 pub mod catalog;
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod notify;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;
+pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod set;

@@ -46,7 +46,8 @@ fn the_default_schedule_runs_by_itself_for_weeks() -> Result<()> {
     let at = |hour: &str, turn: &str| done.iter().filter(|(moment, what)| moment.ends_with(hour) && what == turn).count();
     ensure!(at("02:00:00", "backup: done") == 40, "{done:?}");
     ensure!(at("04:00:00", "clean-up: done") == 6 && at("03:00:00", "verification: done") == 6, "{done:?}");
-    ensure!(done.len() == 52, "{done:?}");
+    ensure!(at("06:00:00", "report: done") == 2, "{done:?}");
+    ensure!(done.len() == 54, "{done:?}");
     // The last clean-up was on Sunday, 5 April: younger than 30 days at that hour, and what came since.
     let sets = cofre.sets("disk")?;
     ensure!(sets.first().is_some_and(|name| name.starts_with("backup_2026_03_07_")), "{sets:?}");

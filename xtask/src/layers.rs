@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 18] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("ports", &[]),
     ("pipeline", &["ports"]),
     ("set", &["ports"]),
@@ -22,12 +22,28 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("config", &["ports", "pipeline", "copy", "retention", "schedule", "notify"]),
     ("hooks", &["ports", "config"]),
     ("notify", &["ports", "schedule"]),
-    ("text", &["ports", "config", "retention", "notify"]),
+    ("report", &["catalog", "config"]),
+    ("text", &["ports", "config", "retention", "notify", "report"]),
     (
         "job",
-        &["ports", "pipeline", "set", "retention", "source", "plugin", "catalog", "spool", "copy", "config", "hooks", "notify", "text"],
+        &[
+            "ports",
+            "pipeline",
+            "set",
+            "retention",
+            "source",
+            "plugin",
+            "catalog",
+            "spool",
+            "copy",
+            "config",
+            "hooks",
+            "notify",
+            "report",
+            "text",
+        ],
     ),
-    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "notify", "job"]),
+    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
     (
         "cli",
         &[
@@ -43,6 +59,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
             "config",
             "hooks",
             "notify",
+            "report",
             "text",
             "job",
             "schedule",

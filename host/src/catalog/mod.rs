@@ -13,9 +13,11 @@ use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod jobs;
 mod outbox;
+mod results;
 
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
+pub use results::{Delivery, PastDelivery, PastRun, RunResult};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
@@ -23,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 
 /// Why the catalogue cannot be used.

@@ -142,6 +142,19 @@ pub enum Command {
         #[arg(short = 'n', long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=1000))]
         count: u16,
     },
+    /// The report of a month
+    #[command(after_help = "Examples:\n  cofre report\n  cofre report --month 2026-10 --format html --output report.html")]
+    Report {
+        /// The month, as 2026-10. Default: the one that is not over yet
+        #[arg(long, value_name = "MONTH")]
+        month: Option<String>,
+        /// How it is written
+        #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+        format: ReportFormat,
+        /// Write it to this file
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// The last runs, and whether one is active
     Status,
     /// Plug-ins
@@ -245,6 +258,17 @@ pub enum NotifyCommand {
     },
     /// List what is wrong right now
     Problems,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// Plain text
+    Text,
+    /// One page with its plots inside
+    Html,
+    /// The figures, as docs/reports.md lists them
+    Json,
 }
 
 /// A service to log in at.

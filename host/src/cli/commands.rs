@@ -54,6 +54,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Daemon { .. } => "daemon",
         Command::Schedule { .. } => "schedule",
         Command::Notify(_) => "notify",
+        Command::Report { .. } => "report",
         Command::Status => "status",
         Command::Plugin(_) => "plugin",
         Command::Catalog(_) => "catalog",
@@ -147,6 +148,9 @@ impl Session {
             Command::Daemon { once: false } => schedule::serve(config_path, self.context, self.renderer).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
+            Command::Report { month, format, output } => {
+                super::report::report(&self.context, (self.renderer, self.locale), month.as_deref(), (format, output.as_deref()))
+            }
             Command::Status => self.status(),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await

@@ -8,6 +8,7 @@ mod notify;
 mod plugins;
 mod progress;
 mod render;
+mod report;
 mod scaffold;
 mod schedule;
 mod trial;

@@ -1,4 +1,5 @@
-//! Scheduled jobs as written, and what they mean. Without any, the mission's own: a backup each night, a clean-up and a verification each week.
+//! Scheduled jobs as written, and what they mean. Without any, the mission's own: a backup each night, a clean-up and a verification each
+//! week, a report each month.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::schedule::{Action, JobSpec, Overlap, Schedule, Window};
 pub struct RawJob {
     /// Name of the job.
     pub name: String,
-    /// `run`, `verify` or `prune`.
+    /// `run`, `verify`, `prune` or `report`.
     pub action: String,
     /// Five fields, minute hour day month weekday (`0 2 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`.
     pub schedule: String,
@@ -49,8 +50,12 @@ pub struct RawJob {
 }
 
 /// The mission's times, in words that a person can copy into the configuration.
-const DEFAULTS: [(&str, &str, &str); 3] =
-    [("backup", "run", "0 2 * * *"), ("clean-up", "prune", "0 4 * * SUN"), ("verification", "verify", "0 3 * * WED")];
+const DEFAULTS: [(&str, &str, &str); 4] = [
+    ("backup", "run", "0 2 * * *"),
+    ("clean-up", "prune", "0 4 * * SUN"),
+    ("verification", "verify", "0 3 * * WED"),
+    ("report", "report", "0 6 1 * *"),
+];
 
 /// Resolves all jobs; `general` is the time zone of the configuration.
 pub(super) fn resolve(raw: &[RawJob], general: &TimeZone, problems: &mut Problems<'_>) -> Vec<JobSpec> {
@@ -137,8 +142,13 @@ fn action(index: usize, raw: &RawJob, problems: &mut Problems<'_>) -> Option<Act
             foreign(&of_verify);
             Some(Action::Prune)
         }
+        "report" => {
+            foreign(&of_run);
+            foreign(&of_verify);
+            Some(Action::Report)
+        }
         other => {
-            problems.add(("job", index, "action"), format!("`{other}` is no action; write `run`, `verify` or `prune`"));
+            problems.add(("job", index, "action"), format!("`{other}` is no action; write `run`, `verify`, `prune` or `report`"));
             None
         }
     }

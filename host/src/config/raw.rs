@@ -47,7 +47,8 @@ pub struct RawConfig {
     pub retention: RawRetention,
     /// Time zone of schedules, for example `America/Sao_Paulo`. Default: that of the machine.
     pub time_zone: Option<String>,
-    /// What the daemon does, and when. Default: a backup daily at 02:00, a clean-up on Sunday at 04:00, a verification on Wednesday at 03:00.
+    /// What the daemon does, and when. Default: a backup daily at 02:00, a clean-up on Sunday at 04:00, a verification on Wednesday at 03:00,
+    /// a report on the 1st at 06:00.
     #[serde(default)]
     pub job: Vec<RawJob>,
     /// Commands before and after.

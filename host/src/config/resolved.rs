@@ -56,7 +56,7 @@ pub struct Config {
     pub destinations: Vec<DestinationConfig>,
     /// Who is told.
     pub notifiers: Vec<NotifierConfig>,
-    /// Time zone of schedules, and of the times that people read.
+    /// Time zone of schedules, months, and the times that people read.
     pub zone: TimeZone,
     /// What the daemon does, and when.
     pub jobs: Vec<JobSpec>,

@@ -50,6 +50,8 @@ pub struct DestinationOutcome {
     pub error: Option<String>,
     /// What kind of failure that was, where it was the destination's.
     pub kind: Option<DestinationErrorKind>,
+    /// Bytes that were free there before, where the service says.
+    pub free: Option<u64>,
     /// Whether the copy can never be completed: one of its files is neither there nor in the spool any more.
     pub lost: bool,
 }
@@ -57,7 +59,7 @@ pub struct DestinationOutcome {
 impl DestinationOutcome {
     /// Of a destination that took nothing.
     pub fn failed(name: &str, error: String) -> Self {
-        Self { name: name.to_owned(), complete: false, bytes: 0, seconds: 0.0, error: Some(error), kind: None, lost: false }
+        Self { name: name.to_owned(), complete: false, bytes: 0, seconds: 0.0, error: Some(error), kind: None, free: None, lost: false }
     }
 }
 
@@ -230,7 +232,8 @@ struct LaneWork {
 impl LaneWork {
     async fn run(mut self, commands: mpsc::UnboundedReceiver<Command>) -> DestinationOutcome {
         let started = Instant::now();
-        let complete = match self.probe().await {
+        let limits = self.probe().await;
+        let complete = match limits {
             Some(limits) => self.serve(limits, commands).await,
             None => self.refuse(commands).await,
         };
@@ -239,6 +242,7 @@ impl LaneWork {
             complete,
             bytes: self.lane.meter.cipher(),
             seconds: started.elapsed().as_secs_f64(),
+            free: limits.and_then(|limits| limits.free_bytes),
             kind: self.failure.as_ref().and_then(CopyError::kind),
             error: self.failure.map(|error| error.to_string()),
             lost: self.lost,

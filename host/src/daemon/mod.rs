@@ -17,9 +17,11 @@ use crate::catalog::JobState;
 use crate::job::{self, Context, JobError, PruneRequest, RunRequest, VerifyRequest, tell};
 use crate::notify::{Advice, Alert, Event};
 use crate::ports::Meter;
+use crate::report::Month;
 use crate::retention::Pruned;
 use crate::schedule::{Action, Due, JobSpec, Overlap};
 use crate::spool::SpoolError;
+use crate::text::Locale;
 
 pub use supervisor::serve;
 
@@ -29,11 +31,11 @@ const STARTS_MAX: u32 = 3;
 const BUSY: Duration = Duration::from_secs(60);
 
 /// What came of one job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Turn {
     /// The job.
     pub job: String,
-    /// What it does: `run`, `verify`, `prune`.
+    /// What it does: `run`, `verify`, `prune`, `report`.
     pub action: &'static str,
     /// When it began, RFC 3339.
     pub at: Timestamp,
@@ -234,6 +236,12 @@ async fn act(context: &Context, action: &Action) -> Result<(Outcome, String), Jo
             let removed: usize = places.iter().map(Pruned::removed).sum();
             let clean = places.iter().all(Pruned::is_clean);
             Ok((of(clean, true), format!("{removed} copies removed")))
+        }
+        Action::Report => {
+            let month = Month::at(Timestamp::now(), &context.config.zone).previous();
+            let report = job::monthly(context, month, Locale::choose(None, context.config.locale.as_deref()))?;
+            tell::raise_report(context, &report);
+            Ok((Outcome::Done, month.to_string()))
         }
     }
 }

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{FetchError, JobError, ProduceError, RunReport, VerifiedCopy};
+use super::{FetchError, JobError, ProduceError, Report, RunReport, VerifiedCopy};
 use crate::copy::DestinationOutcome;
 use crate::notify::{Advice, Alert, Event, Problem, Severity};
 use crate::pipeline::PipelineError;
@@ -214,6 +214,16 @@ fn of_removal(message: &str) -> Advice {
     if locked.iter().any(|word| words.contains(word)) { Advice::AppendOnly } else { Advice::of_words(message) }
 }
 
+/// Of the report of a month: what a webhook gets of it. The mail is the report itself.
+pub fn of_report(report: &Report, at: Timestamp) -> Alert {
+    let figures = serde_json::to_value(&report.monthly).unwrap_or_default();
+    let told = ["executions", "successes", "incomplete", "failed", "interrupted", "failures_total"];
+    let title = format!("report of {}: {} of {} backups succeeded", report.month, report.monthly.successes, report.monthly.executions);
+    let alert = Alert::new(Event::ReportMonthly, at, &title).with("month", report.month.to_string());
+    let alert = told.iter().fold(alert, |alert, name| alert.with(name, figures[*name].clone()));
+    Alert { severity: report.severity, ..alert }
+}
+
 fn seconds_between(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }
@@ -238,6 +248,7 @@ mod tests {
             seconds: 1.5,
             error: error.map(|(message, _)| message.to_owned()),
             kind: error.map(|(_, kind)| kind),
+            free: None,
             lost: false,
         }
     }

@@ -18,7 +18,7 @@ use super::own;
 use super::produce::{ArtifactTar, KeyRing, ProduceError, Workshop};
 use super::resume::{Removal, clean_up_at, tidy};
 use super::{alert, tell};
-use crate::catalog::{Catalog, CopyState};
+use crate::catalog::{Catalog, CopyState, Delivery, RunResult};
 use crate::config::{HookMoment, MysqlConfig};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
@@ -80,6 +80,27 @@ impl RunReport {
     pub fn is_good(&self) -> bool {
         self.missing.is_empty() && self.destinations.iter().all(|destination| destination.complete)
     }
+
+    /// What is not as it should be, in one line; empty where the run is good.
+    fn lacking(&self) -> String {
+        let copies = self.destinations.iter().filter(|copy| !copy.complete);
+        let copies = copies.map(|copy| format!("{}: {}", copy.name, copy.error.as_deref().unwrap_or("incomplete")));
+        let missing = (!self.missing.is_empty()).then(|| format!("NOT IN THE BACKUP: {}", self.missing.join(", ")));
+        copies.chain(missing).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// What the report remembers of a run.
+fn made(report: &RunReport, request: &RunRequest, warnings: u64) -> RunResult {
+    RunResult {
+        selected: !request.only.is_empty(),
+        databases: report.databases as u64,
+        directories: report.directories as u64,
+        plain: report.plain,
+        stored: report.stored,
+        missing: report.missing.len() as u64,
+        warnings,
+    }
 }
 
 /// Makes a backup.
@@ -129,7 +150,13 @@ async fn make_set(
     };
     let hook = HookContext { outcome: outcome.to_owned(), ..hook };
     let after = hooks(context, HookMoment::AfterRun, &hook, &warnings).await;
-    let detail = result.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let detail = match &result {
+        Ok((report, _)) => report.lacking(),
+        Err(error) => error.to_string(),
+    };
+    if let Ok((report, _)) = &result {
+        context.catalog.record_result(number, &made(report, request, warnings.snapshot().1))?;
+    }
     context.catalog.finish_run(number, outcome, &detail)?;
     let (mut report, failed_hook) = result?;
     after?;
@@ -852,6 +879,7 @@ pub(super) async fn settle(context: &Context, spool: &SpoolSet, outcomes: &[Dest
         };
         let detail = outcome.error.as_deref().unwrap_or(if outcome.complete { "complete" } else { "incomplete" });
         context.catalog.record_copy(spool.name(), &outcome.name, state, detail)?;
+        context.catalog.record_delivery(spool.name(), &delivery(outcome))?;
     }
     // Only what is recorded counts, for every destination that is configured now: one that was added or renamed has nothing yet. And what
     // nobody holds stays, whatever the configuration says.
@@ -862,6 +890,17 @@ pub(super) async fn settle(context: &Context, spool: &SpoolSet, outcomes: &[Dest
         spool.remove_all()?;
     }
     Ok(())
+}
+
+fn delivery(outcome: &DestinationOutcome) -> Delivery {
+    Delivery {
+        destination: outcome.name.clone(),
+        complete: outcome.complete,
+        bytes: outcome.bytes,
+        seconds: outcome.seconds,
+        free: outcome.free,
+        detail: outcome.error.clone().unwrap_or_default(),
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ProduceError> + Send + 'static) -> Result<T, ProduceError> {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert;
 use super::context::{Context, JobError};
+use super::report::{Report, ReportFile};
 use crate::catalog::{CatalogError, Letter, LetterFile, NewLetter, ProblemChange, ToldOf};
 use crate::config::NotifierConfig;
 use crate::notify::{Alert, Event, Told, Verdict};
@@ -67,6 +68,20 @@ pub fn raise_with(context: &Context, alert: Alert, words: Option<&Words>, files:
     if let Err(error) = put_down(context, &alert, (words, files), Timestamp::now()) {
         tracing::error!(%error, event = alert.event.name(), "an alert could not be put down, and nobody is told: {}", alert.title);
     }
+}
+
+/// Puts down a report for whoever hears of it.
+pub fn raise_report(context: &Context, report: &Report) {
+    let mut alert = Alert::new(Event::ReportMonthly, Timestamp::now(), &report.subject).with("month", report.month.to_string());
+    alert.severity = report.severity;
+    let words = Words { subject: report.subject.clone(), text: report.text.clone(), html: report.html.clone() };
+    let file = |file: &ReportFile| LetterFile {
+        name: file.name.clone(),
+        media_type: file.media_type.to_owned(),
+        content_id: file.content_id.clone(),
+        bytes: file.bytes.clone(),
+    };
+    raise_with(context, alert, Some(&words), &report.files.iter().map(file).collect::<Vec<_>>());
 }
 
 /// Puts down how a job ended; one that was told to end, or that waits for another, is nobody's trouble.

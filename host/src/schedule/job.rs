@@ -32,6 +32,8 @@ pub enum Action {
     },
     /// Removes what retention does not keep.
     Prune,
+    /// Reports the month before.
+    Report,
 }
 
 impl Action {
@@ -41,6 +43,7 @@ impl Action {
             Self::Run { .. } => "run",
             Self::Verify { .. } => "verify",
             Self::Prune => "prune",
+            Self::Report => "report",
         }
     }
 }

@@ -91,7 +91,7 @@ impl Tone {
 #[derive(Debug, Clone)]
 struct Picture {
     source: String,
-    alt: String,
+    caption: String,
 }
 
 #[derive(Template)]
@@ -168,9 +168,9 @@ impl Letter {
         }
     }
 
-    /// Adds a picture, which the HTML names by its content id; the text has `alt` instead.
-    pub(super) fn picture(&mut self, content_id: &str, alt: &str) {
-        self.blocks.push(Block::Picture(Picture { source: format!("cid:{content_id}"), alt: line(alt, TEXT_MAX) }));
+    /// Adds a picture at an address of ours, and what it shows. Plain text goes without both.
+    pub(super) fn picture(&mut self, address: &str, caption: &str) {
+        self.blocks.push(Block::Picture(Picture { source: address.to_owned(), caption: line(caption, TITLE_MAX) }));
     }
 
     /// The subject of its mail: `about` is the machine, where it is known.
@@ -182,17 +182,21 @@ impl Letter {
     /// As plain text.
     pub(super) fn plain(&self) -> String {
         let mut text = format!("{} {}\n", self.mark, self.title);
-        for block in &self.blocks {
-            text.push('\n');
+        let mut under_heading = false;
+        for block in self.blocks.iter().filter(|block| !matches!(block, Block::Picture(_))) {
+            if !under_heading {
+                text.push('\n');
+            }
+            under_heading = matches!(block, Block::Heading(_));
             let _ = match block {
                 Block::Facts(facts) => {
-                    facts.iter().try_for_each(|fact| writeln!(text, "{}: {}{}", fact.label, fact.tone.sign(), fact.value))
+                    facts.iter().try_for_each(|fact| writeln!(text, "{}{}: {}", fact.tone.sign(), fact.label, fact.value))
                 }
                 Block::Text(line) | Block::Heading(line) => writeln!(text, "{line}"),
                 Block::Notes(notes) => notes.iter().try_for_each(|note| writeln!(text, "- {note}")),
                 Block::Actions(actions) => writeln!(text, "{}", self.actions_title)
                     .and_then(|()| actions.iter().enumerate().try_for_each(|(index, action)| writeln!(text, "{}. {action}", index + 1))),
-                Block::Picture(picture) => writeln!(text, "{}", picture.alt),
+                Block::Picture(_) => Ok(()),
             };
         }
         let _ = write!(text, "\n{}\n", self.footer);
@@ -241,7 +245,7 @@ mod tests {
         letter.heading(text);
         letter.notes([text.to_owned()]);
         letter.actions(vec![text.to_owned()]);
-        letter.picture("plot", text);
+        letter.picture("cid:plot", text);
         letter.host(text);
         letter
     }
