@@ -12,6 +12,7 @@ pub mod copy;
 pub mod daemon;
 pub mod hooks;
 pub mod job;
+pub mod owner;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance`.
+//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance | package`.
 //!
 //! Nothing here links the program under test: it is built and then driven from outside, as its users drive it.
 
@@ -6,6 +6,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod layers;
+mod package;
 mod plugins;
 mod process;
 mod test;
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Options),
     /// Take every destination through the conformance suite, against real servers
     Conformance(conformance::Options),
+    /// Make the Debian package
+    Package(package::Options),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +71,9 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(options) => demo::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
         Command::Conformance(options) => conformance::run(&root, &options),
+        Command::Package(options) => {
+            println!("{}", package::make(&root, &options)?.display());
+            Ok(())
+        }
     }
 }
