@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod hooks;
 pub mod job;
 pub mod notify;
+pub mod owner;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;

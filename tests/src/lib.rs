@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod cofre;
 pub mod compare;
 pub mod conformance;
+pub mod debian;
 pub mod delay;
 pub mod demo;
 pub mod drive;

@@ -73,7 +73,7 @@ pub fn node(name: &str, packages: &[&str]) -> Result<PathBuf> {
 }
 
 /// A folder under the tools that `fill` fills, once: two tests at the same time both fill one of their own, and the first one counts.
-fn prepared(name: &str, packages: &[&str], fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn prepared(name: &str, packages: &[&str], fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let place = tools().join(name);
     if place.exists() {
         return Ok(place);

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 20] = [
     ("ports", &[]),
+    ("owner", &[]),
     ("pipeline", &["ports"]),
     ("set", &["ports"]),
     ("retention", &["set"]),
     ("schedule", &[]),
     ("source", &["ports", "pipeline"]),
     ("plugin", &["ports"]),
-    ("catalog", &["ports", "set"]),
-    ("spool", &["ports", "set"]),
+    ("catalog", &["ports", "set", "owner"]),
+    ("spool", &["ports", "set", "owner"]),
     ("copy", &["ports", "pipeline", "set", "spool"]),
     ("config", &["ports", "pipeline", "copy", "retention", "schedule", "notify"]),
     ("hooks", &["ports", "config"]),

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance | simulate`.
+//! The project's own commands: `cargo xtask plugins | test | check-layers | demo | bench | conformance | simulate | package`.
 //!
 //! Nothing here links the program under test: it is built and then driven from outside, as its users drive it.
 
@@ -6,6 +6,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod layers;
+mod package;
 mod plugins;
 mod process;
 mod simulate;
@@ -44,6 +45,8 @@ enum Command {
     Conformance(conformance::Options),
     /// Live through weeks of an unattended server on a faked clock
     Simulate(simulate::Options),
+    /// Make the Debian package
+    Package(package::Options),
 }
 
 fn main() -> ExitCode {
@@ -72,5 +75,9 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(options) => bench::run(&root, &options),
         Command::Conformance(options) => conformance::run(&root, &options),
         Command::Simulate(options) => simulate::run(&root, &options),
+        Command::Package(options) => {
+            println!("{}", package::make(&root, &options)?.display());
+            Ok(())
+        }
     }
 }

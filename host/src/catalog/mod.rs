@@ -1,7 +1,6 @@
 //! What cofre remembers: runs, sets, copies, open uploads. A cache (D9): everything here can be read again from the
 //! manifests on any destination, and losing the file loses nothing but open upload sessions.
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::owner::{private_directory, private_file};
 use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod jobs;
@@ -144,10 +144,10 @@ impl Catalog {
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
         let create = |source| CatalogError::Create { path: path.to_path_buf(), source };
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(create)?;
+            private_directory(parent).map_err(create)?;
         }
-        // SQLite gives its journal files the mode of the database: private from the first byte.
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(create)?;
+        // SQLite gives its journal files the mode and the owner of the database: private from the first byte.
+        private_file(path).map_err(create)?;
         let open = |source| CatalogError::Open { path: path.to_path_buf(), source };
         let mut connection = Connection::open(path).map_err(open)?;
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;

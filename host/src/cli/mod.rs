@@ -1,8 +1,10 @@
 //! The command line: what can be asked for ([`args`]), how it is answered ([`render`]), and one function a command.
 
+mod account;
 mod args;
 mod commands;
 mod init;
+mod log;
 mod login;
 mod notify;
 mod plugins;
@@ -20,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{Cli, Command};
 
+use crate::config::Config;
 use crate::job::JobError;
 
 /// How a command ended; documented in `docs/configuration.md`.
@@ -62,7 +65,13 @@ impl From<&JobError> for Exit {
 /// Parses the command line, runs it, and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    render::start_log(&cli.global);
+    // What is wrong with it is told by the command itself.
+    let config = if cli.command.works_on_state() { Config::load(&cli.global.config).ok() } else { None };
+    if let Some(Err(error)) = config.as_ref().map(|config| account::become_owner(&config.storage.state)) {
+        eprintln!("cofre: the state belongs to another account, and this command cannot become it: {error}; run it as that account");
+        return Exit::Failed.into();
+    }
+    log::start(&cli.global, config.as_ref().and_then(|config| config.log.as_ref()));
     let threads = std::thread::available_parallelism().map_or(4, |cores| cores.get().max(4));
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,34 +1,14 @@
 //! How answers look: plain lines for people, one JSON document for scripts (`docs/configuration.md`).
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::args::Global;
 use super::progress::Progress;
 use crate::ports::Meter;
 use crate::text::Locale;
-
-/// Sends the log to standard error; without times where journald adds them.
-pub(super) fn start_log(global: &Global) {
-    let level = match (global.quiet, global.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "info",
-        (false, _) => "debug",
-    };
-    let filter = EnvFilter::try_from_env("COFRE_LOG").unwrap_or_else(|_| EnvFilter::new(format!("warn,cofre={level}")));
-    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(color)
-        .with_target(false)
-        .with_writer(BoxMakeWriter::new(std::io::stderr));
-    if std::env::var_os("JOURNAL_STREAM").is_some() { log.without_time().init() } else { log.init() }
-}
 
 /// Writes answers.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ pub use diagnostics::{ConfigError, Problem};
 pub use notifiers::NotifierConfig;
 pub use raw::RawConfig;
 pub use resolved::{
-    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, PluginConfig,
+    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
     StorageSettings,
 };
 pub use trial::{TrialConfig, TrialRefusal};

@@ -54,6 +54,18 @@ pub struct RawConfig {
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,
+    /// Log files, beside what the system's journal keeps.
+    pub log: Option<RawLog>,
+}
+
+/// Log files.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawLog {
+    /// Directory that the daemon's account can write, for example `/var/log/cofre`. Its files are `backup-cofre.2026-03-15.log`, one a day (UTC).
+    pub directory: PathBuf,
+    /// Files that are kept. Default 31.
+    pub keep: Option<usize>,
 }
 
 /// Where cofre keeps its own files.

@@ -1,6 +1,7 @@
 //! The configuration once every rule holds: validated, with defaults. Secrets are fetched by what needs them.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use secrecy::SecretString;
 
 use super::diagnostics::{ConfigError, Problem, Problems, syntax};
 use super::notifiers::NotifierConfig;
-use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, RawMysql, RawSecret};
+use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, RawLog, RawMysql, RawSecret};
 use super::retention::RawRetention;
 use super::rules;
 use super::secret::{check as check_secret, fetch, fetch_passphrase};
@@ -64,7 +65,18 @@ pub struct Config {
     pub hooks: Vec<HookSettings>,
     /// Which plug-ins may be used.
     pub plugins: PluginSettings,
+    /// Log files.
+    pub log: Option<LogSettings>,
     passphrase: RawSecret,
+}
+
+/// Log files, one a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Where.
+    pub directory: PathBuf,
+    /// How many are kept.
+    pub keep: usize,
 }
 
 /// Where cofre keeps its files.
@@ -301,6 +313,7 @@ impl Config {
         // What is general is wrong once, wherever it is used.
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
+        let log = raw.log.as_ref().map(|raw| log(raw, &mut problems));
         rules::check(&raw, &storage, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
@@ -324,6 +337,7 @@ impl Config {
             jobs,
             hooks,
             plugins,
+            log,
             passphrase: raw.passphrase,
         })
     }
@@ -389,11 +403,27 @@ fn storage(raw: &RawConfig, problems: &mut Problems<'_>) -> StorageSettings {
     let patience = raw.storage.spool_patience.as_deref().map_or(Ok(Duration::from_secs(1_800)), parse_duration);
     StorageSettings {
         spool: raw.storage.spool_dir.clone().unwrap_or_else(|| state.join("spool")),
-        cache: raw.storage.cache_dir.clone().unwrap_or_else(|| state.join("cache")),
+        cache: raw.storage.cache_dir.clone().unwrap_or_else(|| default_cache(&state)),
         state,
         reserve: problems.keep(("storage", 0, "spool_reserve"), reserve).unwrap_or(0),
         patience: problems.keep(("storage", 0, "spool_patience"), patience).unwrap_or_default(),
     }
+}
+
+/// Compiled plug-ins are executed as they are, so root keeps its own where the state belongs to another account.
+fn default_cache(state: &Path) -> PathBuf {
+    let theirs = rustix::process::geteuid().is_root() && state.metadata().is_ok_and(|status| status.uid() != 0);
+    if theirs { PathBuf::from("/var/cache/cofre") } else { state.join("cache") }
+}
+
+/// A month of files.
+const LOG_FILES: usize = 31;
+
+fn log(raw: &RawLog, problems: &mut Problems<'_>) -> LogSettings {
+    if !raw.directory.is_absolute() {
+        problems.add(("log", 0, "directory"), format!("`{}` is not an absolute path", raw.directory.display()));
+    }
+    LogSettings { directory: raw.directory.clone(), keep: raw.keep.unwrap_or(LOG_FILES).max(1) }
 }
 
 fn kdf(raw: &RawConfig, problems: &mut Problems<'_>) -> (Kdf, u32) {

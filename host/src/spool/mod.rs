@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
+use crate::owner::{private_directory, private_file};
 use crate::set::SetName;
 
 pub use set::{Available, Follower, Relief, SpoolSet, SpoolWriter};
@@ -98,9 +99,10 @@ impl Spool {
     /// # Errors
     /// When it cannot be made, or others could write into it.
     pub fn open(directory: &Path, rule: SpaceRule) -> Result<Self, SpoolError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make", directory))?;
+        private_directory(directory).map_err(failed("make", directory))?;
         let status = std::fs::metadata(directory).map_err(failed("look at", directory))?;
-        let ours = status.uid() == rustix::process::geteuid().as_raw() || status.uid() == 0;
+        let us = rustix::process::geteuid();
+        let ours = us.is_root() || status.uid() == us.as_raw() || status.uid() == 0;
         if status.mode() & 0o022 != 0 || !ours {
             return Err(SpoolError::Open(directory.to_path_buf()));
         }
@@ -128,7 +130,7 @@ impl Spool {
     pub fn scratch_file(&self, size: u64) -> Result<File, SpoolError> {
         self.check_scratch(size)?;
         let path = self.directory.join("scratch");
-        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed("make", &path))?;
+        private_directory(&path).map_err(failed("make", &path))?;
         let file = tempfile::tempfile_in(&path).map_err(failed("make a file in", &path))?;
         if size > 0 && rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, size) == Err(rustix::io::Errno::NOSPC) {
             return Err(failed("take the space for a download in", &path)(rustix::io::Errno::NOSPC.into()));
@@ -142,14 +144,7 @@ impl Spool {
     /// When another process holds it.
     pub fn lock_run(&self) -> Result<RunLock, SpoolError> {
         let path = self.directory.join(LOCK);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed("open", &path))?;
+        let mut file = private_file(&path).map_err(failed("open", &path))?;
         let mut looks = 0;
         while let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK && error != rustix::io::Errno::INTR {
