@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
+    ("audit", &[]),
     ("ports", &[]),
     ("pipeline", &["ports"]),
     ("set", &["ports"]),
@@ -21,13 +22,14 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("copy", &["ports", "pipeline", "set", "spool"]),
     ("config", &["ports", "pipeline", "copy", "retention", "schedule"]),
     ("hooks", &["ports", "config"]),
-    ("text", &["ports", "config", "retention"]),
-    ("job", &["ports", "pipeline", "set", "retention", "source", "plugin", "catalog", "spool", "copy", "config", "hooks", "text"]),
-    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "job"]),
+    ("text", &["ports", "audit", "config", "retention"]),
+    ("job", &["ports", "audit", "pipeline", "set", "retention", "source", "plugin", "catalog", "spool", "copy", "config", "hooks", "text"]),
+    ("daemon", &["ports", "audit", "retention", "spool", "catalog", "config", "schedule", "job"]),
     (
         "cli",
         &[
             "ports",
+            "audit",
             "pipeline",
             "set",
             "retention",

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::set::{ArtifactKind, Manifest, SetName};
 
+mod audit;
 mod jobs;
 
 pub use jobs::JobState;
@@ -20,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// Why the catalogue cannot be used.

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for ([`args`]), how it is answered ([`render`]), and one function a command.
 
 mod args;
+mod audit;
 mod commands;
 mod init;
 mod login;

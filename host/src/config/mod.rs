@@ -2,8 +2,10 @@
 //!
 //! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
 
+mod bandwidth;
 mod diagnostics;
 mod jobs;
+mod priority;
 mod raw;
 mod resolved;
 mod retention;
@@ -14,6 +16,7 @@ mod units;
 mod unknown;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use priority::{IoPriority, Priority};
 pub use raw::RawConfig;
 pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, MysqlConfig, PluginConfig,

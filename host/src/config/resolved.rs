@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::diagnostics::{ConfigError, Problem, Problems, syntax};
+use super::priority::Priority;
 use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawMysql, RawSecret};
 use super::retention::RawRetention;
 use super::rules;
@@ -56,6 +57,8 @@ pub struct Config {
     pub jobs: Vec<JobSpec>,
     /// Hooks.
     pub hooks: Vec<HookSettings>,
+    /// How a run behaves towards what else the machine does.
+    pub priority: Priority,
     /// Which plug-ins may be used.
     pub plugins: PluginSettings,
     passphrase: RawSecret,
@@ -134,6 +137,8 @@ pub struct PluginConfig {
     pub settings: PluginSettings,
     /// Compiled plug-ins.
     pub cache: PathBuf,
+    /// Audit log.
+    pub state: PathBuf,
     /// Name of each configured instance, and its plug-in file.
     pub instances: Vec<(String, PathBuf)>,
 }
@@ -146,12 +151,13 @@ impl PluginConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let (text, raw) = if path.exists() { Config::read(path)? } else { (String::new(), RawConfig::default()) };
         let mut problems = Problems::new(&text);
-        let (cache, settings) = (storage(&raw, &mut problems).cache, plugins(&raw, path, &mut problems));
+        let (storage, settings) = (storage(&raw, &mut problems), plugins(&raw, path, &mut problems));
         if let Some(error) = problems.into_error(path) {
             return Err(error);
         }
         let instances = raw.destination.iter().map(|raw| (raw.name.clone(), plugin_file(&raw.plugin, &settings.directory)));
-        Ok(Self { locale: raw.locale, instances: instances.collect(), settings, cache })
+        let (cache, state) = (storage.cache, storage.state);
+        Ok(Self { locale: raw.locale, instances: instances.collect(), settings, cache, state })
     }
 }
 
@@ -267,6 +273,9 @@ impl Config {
             .enumerate()
             .map(|(index, one)| destination(("destination", index), (one, &raw.retention), &plugins.directory, &mut problems))
             .collect();
+        for destination in &mut destinations {
+            destination.settings.bandwidth.zone = raw.time_zone.as_deref().and_then(|name| jiff::tz::TimeZone::get(name).ok());
+        }
         let jobs = super::jobs::resolve(&raw.job, raw.time_zone.as_deref(), &mut problems);
         for (index, job) in raw.job.iter().enumerate() {
             let Some(own) = &job.retention else { continue };
@@ -286,6 +295,7 @@ impl Config {
         // What is general is wrong once, wherever it is used.
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
+        let priority = super::priority::resolve(&raw.run, &mut problems);
         rules::check(&raw, &storage, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
@@ -306,6 +316,7 @@ impl Config {
             destinations,
             jobs,
             hooks,
+            priority,
             plugins,
             passphrase: raw.passphrase,
         })
@@ -527,11 +538,13 @@ pub(super) fn destination(
         grants: Grants { network, directory: raw.grants.directory.clone(), delete: raw.grants.delete },
         limits: limits(place("limits"), raw, problems),
         ca_file: raw.ca_file.clone(),
+        bandwidth: super::bandwidth::resolve(place("bandwidth"), raw.bandwidth.as_ref(), problems),
     };
+    let pace = settings.bandwidth.lowest();
     let kept = super::retention::resolve(at, &raw.retention, retention, problems);
     DestinationConfig {
         settings,
-        retry: retry(place("retry"), raw, problems),
+        retry: RetryPolicy { pace, ..retry(place("retry"), raw, problems) },
         retention: kept.retention,
         removal_interval: kept.interval,
         secrets: raw.secrets.clone(),

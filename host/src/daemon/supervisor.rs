@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::look;
+use crate::audit::{Action, Event, Outcome};
 use crate::config::Config;
 use crate::job::{Context, JobError};
 
@@ -25,6 +26,8 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let _watchdog = Watchdog::start();
+    let version = env!("CARGO_PKG_VERSION");
+    context.audit.note(&Event::new(Action::Daemon, "daemon", Outcome::Begun).with("version", version));
     tell(&[NotifyState::Ready]);
     let mut fresh = true;
     while !stop.is_cancelled() {
@@ -42,7 +45,7 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            () = hangup(&mut hangups) => match reload(path, &stop) {
+            () = hangup(&mut hangups) => match reload(path, &context, &stop) {
                 Ok(new) => {
                     context = new;
                     tracing::info!("the configuration was read again");
@@ -52,6 +55,7 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
         }
     }
     tell(&[NotifyState::Stopping]);
+    context.audit.note(&Event::new(Action::Daemon, "daemon", Outcome::Done));
     Ok(())
 }
 
@@ -62,12 +66,13 @@ async fn hangup(signals: &mut Signal) {
     }
 }
 
-fn reload(path: &Path, stop: &CancellationToken) -> Result<Context, JobError> {
+fn reload(path: &Path, old: &Context, stop: &CancellationToken) -> Result<Context, JobError> {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd could not be told"),
     }
-    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, stop.clone()));
+    let actor = old.audit.actor().clone();
+    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, actor, stop.clone()));
     tell(&[NotifyState::Ready]);
     opened
 }

@@ -1,5 +1,6 @@
 //! The use cases, one file a verb. They know the ports and the parts below; the command line and, later, the page call them.
 
+mod audit;
 mod check;
 mod context;
 mod doctor;
@@ -9,14 +10,17 @@ mod measure;
 mod own;
 mod pin;
 mod plugins;
+mod priority;
 mod produce;
 mod prune;
 mod restore;
 mod resume;
 mod run;
+mod trail;
 mod trial;
 mod verify;
 
+pub use audit::{audit_entries, audit_verify, audit_verify_at};
 pub use check::{CheckItem, check};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
@@ -30,5 +34,6 @@ pub use prune::{PruneRequest, prune};
 pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};
+pub use trail::{Trail, actor};
 pub use trial::{Trial, TrialOutcome, trial};
 pub use verify::{VerifiedCopy, VerifyRequest, told as told_of_copies, verify};

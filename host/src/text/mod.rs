@@ -1,11 +1,13 @@
 //! What people read, in Brazilian Portuguese and in English. The Portuguese wording of results is the mission's own.
 
+mod audit;
 mod init;
 mod login;
 mod prune;
 mod report;
 mod trial;
 
+pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};
 pub use prune::prune_summary;

@@ -13,6 +13,7 @@ use super::{body, engine, guest};
 use crate::plugin::body::BodyInput;
 use crate::plugin::call;
 use crate::plugin::state::{Provision, State};
+use crate::plugin::throttle::{Pace, Waited};
 
 mod wit {
     wasmtime::component::bindgen!({
@@ -42,7 +43,7 @@ async fn notify(event: &str, files: &[File]) -> (Result<(), wit::cofre::plugin::
     let taken = Arc::new(AtomicU64::new(0));
     let mut attachments = Vec::new();
     for (name, content_id, content, size) in files {
-        let input: DynInputStream = Box::new(BodyInput::new(body(*content), *size, Arc::clone(&taken)));
+        let input: DynInputStream = Box::new(BodyInput::new((body(*content), *size), Arc::clone(&taken), Pace::default()));
         attachments.push(Attachment {
             name: (*name).to_owned(),
             media_type: "image/png".to_owned(),
@@ -64,7 +65,7 @@ async fn notify(event: &str, files: &[File]) -> (Result<(), wit::cofre::plugin::
         facts: r#"{"set":1}"#.to_owned(),
     };
     let ready = NotifiesPre::new(component.ready.clone()).expect("a notifier");
-    let called = call::run(store, Duration::from_secs(30), move |store| {
+    let called = call::run(store, (Duration::from_secs(30), Waited::default()), move |store| {
         Box::pin(async move {
             let plugin: Notifies = ready.instantiate_async(&mut *store).await?;
             plugin.cofre_plugin_notifier().call_notify(store, &message, &attachments).await
