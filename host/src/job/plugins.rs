@@ -150,14 +150,16 @@ impl PluginRoom {
     /// # Errors
     /// When the file, the approvals or the audit log cannot be written.
     pub fn approve(&self, proposal: &Proposal) -> Result<(), JobError> {
-        let (pin, before) = (&proposal.pin, proposal.before.as_ref().map(|before| before.sha256.as_str()).unwrap_or_default());
-        let (file, network) = (pin.file.display().to_string(), pin.network.iter().map(|need| need.target.as_str()).collect::<Vec<_>>());
+        let pin = &proposal.pin;
+        let before = proposal.before.as_ref().map(|before| before.sha256.as_str()).unwrap_or_default();
+        let network = pin.network.iter().map(|need| need.target.as_str()).collect::<Vec<_>>().join(", ");
+        let file = pin.file.display().to_string();
         let facts = [
             ("file", file.as_str()),
-            ("sha256", &pin.sha256),
+            ("sha256", pin.sha256.as_str()),
             ("before", before),
             ("signed_by", pin.key.as_deref().unwrap_or_default()),
-            ("network", &network.join(", ")),
+            ("network", network.as_str()),
         ];
         let intent = self.audit.must(Action::PluginApprove, &format!("{} {}", pin.name, pin.version), &facts)?;
         let approved = self.approve_now(proposal);
