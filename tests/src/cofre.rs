@@ -75,7 +75,7 @@ fn approved_plugins(binary: &Path) -> Result<PathBuf> {
     std::fs::write(
         &config,
         format!(
-            "passphrase = {{}}\nplugins = {{ directory = \"{0}\" }}\nstorage = {{ cache_dir = \"{1}\" }}\n",
+            "passphrase = {{}}\nplugins = {{ directory = \"{0}\" }}\nstorage = {{ state_dir = \"{0}/state\", cache_dir = \"{1}\" }}\n",
             fresh.path().display(),
             cache()?.display()
         ),

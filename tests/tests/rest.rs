@@ -161,6 +161,7 @@ async fn an_upload_in_one_request_that_is_dropped_leaves_nothing() -> Result<()>
         secrets: BTreeMap::from([("token".to_owned(), TOKEN.into())]),
         grants: Grants { network: vec![NetworkPattern::parse(&target)?], ..Grants::default() },
         limits: PluginLimits::default(),
+        bandwidth: cofre::ports::Bandwidth::default(),
         ca_file: None,
     };
     let destination = WasmDestination::new(component, settings)?;

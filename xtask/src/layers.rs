@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 20] = [
+const ALLOWED: [(&str, &[&str]); 21] = [
+    ("audit", &[]),
     ("ports", &[]),
     ("owner", &[]),
     ("pipeline", &["ports"]),
@@ -24,11 +25,12 @@ const ALLOWED: [(&str, &[&str]); 20] = [
     ("hooks", &["ports", "config"]),
     ("notify", &["ports", "schedule"]),
     ("report", &["catalog", "config"]),
-    ("text", &["ports", "config", "retention", "notify", "report"]),
+    ("text", &["ports", "audit", "config", "retention", "notify", "report"]),
     (
         "job",
         &[
             "ports",
+            "audit",
             "pipeline",
             "set",
             "retention",
@@ -44,11 +46,12 @@ const ALLOWED: [(&str, &[&str]); 20] = [
             "text",
         ],
     ),
-    ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
+    ("daemon", &["ports", "audit", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
     (
         "cli",
         &[
             "ports",
+            "audit",
             "pipeline",
             "set",
             "retention",

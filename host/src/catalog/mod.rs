@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::owner::{private_directory, private_file};
 use crate::set::{ArtifactKind, Manifest, SetName};
 
+mod audit;
 mod jobs;
 mod outbox;
 mod results;
@@ -26,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
+    include_str!("migrations/0007.sql"),
 ];
 
 /// Why the catalogue cannot be used.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit::Head;
+
 /// Backups of databases and directories that open without the program that made them.
 #[derive(Debug, Parser)]
 #[command(name = "cofre", version, propagate_version = true, arg_required_else_help = true, after_help = EXITS)]
@@ -163,6 +165,9 @@ pub enum Command {
     /// The catalogue
     #[command(subcommand)]
     Catalog(CatalogCommand),
+    /// The audit log: who did what
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cofre completions bash > /etc/bash_completion.d/cofre\n  cofre completions zsh > ~/.zfunc/_cofre")]
     Completions {
@@ -504,6 +509,39 @@ pub struct PluginTestArgs {
     /// Objects to store, at most, to see a second page of a listing [default: 1100, as many as 45 s allow]
     #[arg(long, value_name = "NUMBER")]
     pub objects: Option<usize>,
+}
+
+/// The audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Its entries, oldest first
+    #[command(
+        after_help = "Examples:\n  cofre audit list --since 2026-03-01\n  cofre audit list --json | jq '.result.entries[] | select(.action == \"restore\")'"
+    )]
+    List {
+        /// Only from this day, or moment, on: 2026-03-01, 2026-03-01T02:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        since: Option<jiff::Timestamp>,
+    },
+    /// Whether a line was removed, altered, or moved, and which is the first
+    #[command(
+        after_help = "Examples:\n  cofre audit verify\n  cofre audit verify --at /mnt/copy/of/var/lib/cofre --head '812 9f86d081884c…'"
+    )]
+    Verify {
+        /// Of a copy in this directory
+        #[arg(long, value_name = "DIR")]
+        at: Option<PathBuf>,
+        /// What an earlier verification printed as the head, `NUMBER HASH`: that must still be in the log
+        #[arg(long, value_name = "HEAD")]
+        head: Option<Head>,
+    },
+}
+
+/// A moment, or the begin of a day here.
+fn moment(text: &str) -> Result<jiff::Timestamp, String> {
+    let day = |day: jiff::civil::Date| day.to_zoned_datetime(jiff::tz::TimeZone::system()).ok().map(|start| start.timestamp());
+    let moment = text.parse().ok().or_else(|| text.parse().ok().and_then(day));
+    moment.ok_or_else(|| format!("`{text}` is no moment; write for example 2026-03-01 or 2026-03-01T02:00:00Z"))
 }
 
 /// The catalogue.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::args::{CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
+use super::args::{AuditCommand, CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
 use super::{Exit, definition, init, notify, plugins, schedule};
 use crate::config::{Config, RawConfig, format_size};
@@ -60,6 +60,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Catalog(_) => "catalog",
         Command::Completions { .. } => "completions",
         Command::Man { .. } => "man",
+        Command::Audit(_) => "audit",
         Command::BenchCopy { .. } => "bench-copy",
     }
 }
@@ -96,11 +97,17 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
             super::scaffold::new(&arguments, (renderer, Locale::choose(global.locale.as_deref(), None)))
         }
         Command::Plugin(command) if !matches!(command, PluginCommand::Doctor { .. }) => plugins::run(command, global, renderer).await,
+        Command::Audit(AuditCommand::Verify { at: Some(directory), head }) => {
+            super::audit::verify_at(&directory, head, (renderer, Locale::choose(global.locale.as_deref(), None)))
+        }
         command => {
             let config = Config::load(&global.config)?;
             let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
-            let session = Session { context: Context::open(config, cancel)?, renderer, locale };
-            session.command(command, &global.config).await
+            let actor = job::actor(matches!(command, Command::Daemon { .. }));
+            let session = Session { context: Context::open(config, actor, cancel)?, renderer, locale };
+            let audit = Arc::clone(&session.context.audit);
+            let exit = session.command(command, &global.config).await?;
+            Ok(if exit == Exit::Done && audit.failure().is_some() { Exit::Warnings } else { exit })
         }
     }
 }
@@ -152,6 +159,7 @@ impl Session {
                 super::report::report(&self.context, (self.renderer, self.locale), month.as_deref(), (format, output.as_deref()))
             }
             Command::Status => self.status(),
+            Command::Audit(command) => super::audit::run(&self.context, command, (self.renderer, self.locale)),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
             }

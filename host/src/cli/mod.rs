@@ -2,6 +2,7 @@
 
 mod account;
 mod args;
+mod audit;
 mod commands;
 mod init;
 mod log;

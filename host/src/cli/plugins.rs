@@ -10,14 +10,14 @@ use super::Exit;
 use super::args::{Consent, Global, PluginCommand};
 use super::render::{Renderer, table};
 use crate::config::PluginConfig;
-use crate::job::{Context, JobError, ListedPlugin, PluginRoom, Proposal, doctor};
+use crate::job::{self, Context, JobError, ListedPlugin, PluginRoom, Proposal, doctor};
 use crate::plugin::{Change, NetworkNeed, PluginState, SecretNeed, Signature};
 use crate::text::Locale;
 
 /// Runs the commands that need no more of a configuration than what it says of plug-ins.
 pub(super) async fn run(command: PluginCommand, global: &Global, renderer: Renderer) -> Result<Exit, JobError> {
     let desk = Desk::open(global, renderer)?;
-    match command {
+    let exit = match command {
         PluginCommand::Add { files, consent } => desk.add(&files, consent).await,
         PluginCommand::Update { plugin, file, consent } => desk.update(&plugin, file.as_deref(), consent).await,
         PluginCommand::Remove { plugin, force } => desk.remove(&plugin, force),
@@ -26,7 +26,8 @@ pub(super) async fn run(command: PluginCommand, global: &Global, renderer: Rende
         PluginCommand::Doctor { .. } | PluginCommand::Test(_) | PluginCommand::New(_) => {
             Err(JobError::Request("this command is answered elsewhere".to_owned()))
         }
-    }
+    }?;
+    Ok(if exit == Exit::Done && desk.room.audit_failure().is_some() { Exit::Warnings } else { exit })
 }
 
 /// Diagnoses configured instances.
@@ -49,7 +50,7 @@ pub(super) async fn diagnose(context: &Context, renderer: Renderer, (instance, p
 /// Approves the plug-ins in the plug-in directory on a machine where nothing was ever approved: they came with cofre itself. `None` where
 /// something was.
 pub(super) async fn approve_first(global: &Global) -> Result<(PathBuf, Option<Vec<String>>), JobError> {
-    let room = PluginRoom::open(PluginConfig::load(&global.config)?)?;
+    let room = PluginRoom::open(PluginConfig::load(&global.config)?, job::actor(false))?;
     let directory = room.directory().to_path_buf();
     if room.lock().exists() {
         return Ok((directory, None));
@@ -92,7 +93,7 @@ impl Desk {
     fn open(global: &Global, renderer: Renderer) -> Result<Self, JobError> {
         let config = PluginConfig::load(&global.config)?;
         let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
-        Ok(Self { room: PluginRoom::open(config)?, renderer, locale })
+        Ok(Self { room: PluginRoom::open(config, job::actor(false))?, renderer, locale })
     }
 
     async fn add(&self, files: &[PathBuf], consent: Consent) -> Result<Exit, JobError> {

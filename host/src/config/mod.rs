@@ -2,9 +2,11 @@
 //!
 //! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
 
+mod bandwidth;
 mod diagnostics;
 mod jobs;
 mod notifiers;
+mod priority;
 mod raw;
 mod resolved;
 mod retention;
@@ -16,6 +18,7 @@ mod unknown;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use notifiers::NotifierConfig;
+pub use priority::{IoPriority, Priority};
 pub use raw::RawConfig;
 pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,

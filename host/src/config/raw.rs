@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::bandwidth::RawBandwidth;
 use super::jobs::RawJob;
 use super::notifiers::RawNotifier;
+use super::priority::RawRun;
 use super::retention::RawRetention;
 
 /// The configuration of cofre.
@@ -45,6 +47,9 @@ pub struct RawConfig {
     /// Which sets stay at destinations.
     #[serde(default)]
     pub retention: RawRetention,
+    /// How a run behaves towards what else the machine does.
+    #[serde(default)]
+    pub run: RawRun,
     /// Time zone of schedules, for example `America/Sao_Paulo`. Default: that of the machine.
     pub time_zone: Option<String>,
     /// What the daemon does, and when. Default: a backup daily at 02:00, a clean-up on Sunday at 04:00, a verification on Wednesday at 03:00,
@@ -231,6 +236,8 @@ pub struct RawDestination {
     /// Retries.
     #[serde(default)]
     pub retry: RawRetry,
+    /// How fast bodies may go there and come back: `"5MB/s"`, or `[{ between = "08:00-18:00", limit = "2MB/s" }]`. Default: no limit.
+    pub bandwidth: Option<RawBandwidth>,
     /// Which sets stay here; its keys lie over those of `[retention]`.
     #[serde(default)]
     pub retention: RawRetention,

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::diagnostics::{ConfigError, Problem, Problems, syntax};
 use super::notifiers::NotifierConfig;
+use super::priority::Priority;
 use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, RawLog, RawMysql, RawSecret};
 use super::retention::RawRetention;
 use super::rules;
@@ -18,8 +19,8 @@ use super::units::{parse_duration, parse_size};
 use crate::copy::RetryPolicy;
 use crate::pipeline::{Compression, Kdf, Passphrase};
 use crate::ports::{
-    DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PluginLimits, PluginSettings,
-    TrustedKey,
+    Bandwidth, DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PluginLimits,
+    PluginSettings, TrustedKey,
 };
 use crate::retention::Retention;
 use crate::schedule::JobSpec;
@@ -63,6 +64,8 @@ pub struct Config {
     pub jobs: Vec<JobSpec>,
     /// Hooks.
     pub hooks: Vec<HookSettings>,
+    /// How a run behaves towards what else the machine does.
+    pub priority: Priority,
     /// Which plug-ins may be used.
     pub plugins: PluginSettings,
     /// Log files.
@@ -157,6 +160,8 @@ pub struct PluginConfig {
     pub settings: PluginSettings,
     /// Compiled plug-ins.
     pub cache: PathBuf,
+    /// Audit log.
+    pub state: PathBuf,
     /// Name of each configured instance, and its plug-in file.
     pub instances: Vec<(String, PathBuf)>,
 }
@@ -169,14 +174,15 @@ impl PluginConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let (text, raw) = if path.exists() { Config::read(path)? } else { (String::new(), RawConfig::default()) };
         let mut problems = Problems::new(&text);
-        let (cache, settings) = (storage(&raw, &mut problems).cache, plugins(&raw, path, &mut problems));
+        let (storage, settings) = (storage(&raw, &mut problems), plugins(&raw, path, &mut problems));
         if let Some(error) = problems.into_error(path) {
             return Err(error);
         }
         let named =
             raw.destination.iter().map(|raw| (&raw.name, &raw.plugin)).chain(raw.notifier.iter().map(|raw| (&raw.name, &raw.plugin)));
         let instances = named.map(|(name, plugin)| (name.clone(), plugin_file(plugin, &settings.directory))).collect();
-        Ok(Self { locale: raw.locale, instances, settings, cache })
+        let (cache, state) = (storage.cache, storage.state);
+        Ok(Self { locale: raw.locale, instances, settings, cache, state })
     }
 }
 
@@ -293,6 +299,9 @@ impl Config {
             .map(|(index, one)| destination(("destination", index), (one, &raw.retention), &plugins.directory, &mut problems))
             .collect();
         let zone = problems.keep(("", 0, "time_zone"), super::jobs::time_zone(raw.time_zone.as_deref())).unwrap_or(TimeZone::UTC);
+        for destination in &mut destinations {
+            destination.settings.bandwidth.zone = Some(zone.clone());
+        }
         let notifiers = super::notifiers::resolve(&raw.notifier, &plugins.directory, &zone, &mut problems);
         let jobs = super::jobs::resolve(&raw.job, &zone, &mut problems);
         for (index, job) in raw.job.iter().enumerate() {
@@ -314,6 +323,7 @@ impl Config {
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
         let log = raw.log.as_ref().map(|raw| log(raw, &mut problems));
+        let priority = super::priority::resolve(&raw.run, &mut problems);
         rules::check(&raw, &storage, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
@@ -336,6 +346,7 @@ impl Config {
             zone,
             jobs,
             hooks,
+            priority,
             plugins,
             log,
             passphrase: raw.passphrase,
@@ -568,11 +579,13 @@ pub(super) fn destination(
         Written { name: &raw.name, plugin: &raw.plugin, settings: &raw.settings, secrets: &raw.secrets, ca_file: raw.ca_file.as_deref() };
     let grants =
         Grants { network: network(at, &raw.grants.network, problems), directory: raw.grants.directory.clone(), delete: raw.grants.delete };
-    let settings = instance(at, &written, (grants, &raw.limits), plugins, problems);
+    let mut settings = instance(at, &written, (grants, &raw.limits), plugins, problems);
+    settings.bandwidth = super::bandwidth::resolve((at.0, at.1, "bandwidth"), raw.bandwidth.as_ref(), problems);
+    let pace = settings.bandwidth.lowest();
     let kept = super::retention::resolve(at, &raw.retention, retention, problems);
     DestinationConfig {
         settings,
-        retry: retry((at.0, at.1, "retry"), raw, problems),
+        retry: RetryPolicy { pace, ..retry((at.0, at.1, "retry"), raw, problems) },
         retention: kept.retention,
         removal_interval: kept.interval,
         secrets: raw.secrets.clone(),
@@ -614,6 +627,7 @@ pub(super) fn instance(
         grants,
         limits: limits(place("limits"), limited, problems),
         ca_file: written.ca_file.map(Path::to_path_buf),
+        bandwidth: Bandwidth::default(),
     }
 }
 

@@ -163,6 +163,7 @@ fn laid_over(raw: &RawTrial, refusal: Option<&RawRefusal>, plugin: &Path) -> Raw
         },
         limits: raw.limits.clone(),
         retry: raw.retry.clone(),
+        bandwidth: None,
         retention: RawRetention::default(),
     }
 }

@@ -346,7 +346,7 @@ async fn write(
     let pulse = Arc::new(Mutex::new(Pulse { last: Instant::now(), error: None }));
     let body: BodySource = Box::pin(Watched { body, pulse: Arc::clone(&pulse) });
     let written = tokio::select! {
-        written = step(context, &job.key, (upload.write(body, length), context.policy.call)) => written,
+        written = step(context, &job.key, (upload.write(body, length), context.policy.call_of(length))) => written,
         () = silence(&pulse, context.policy.idle) => Err(late(&job.key, context.policy.idle)),
     };
     let broken = pulse.lock().unwrap_or_else(PoisonError::into_inner).error.take();
@@ -410,7 +410,7 @@ async fn read_piece(context: &CopyContext<'_>, key: &str, (offset, length): (u64
             shown.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
             Ok(())
         });
-        match step(context, key, (context.destination.read(key, offset, Some(length), sink), context.policy.call)).await {
+        match step(context, key, (context.destination.read(key, offset, Some(length), sink), context.policy.call_of(length))).await {
             Ok(_) => return Ok(digester.lock().unwrap_or_else(PoisonError::into_inner).clone()),
             Err(error) => patience.spend(context, error).await?,
         }

@@ -26,8 +26,11 @@ pub struct RetryPolicy {
     pub first_pause: Duration,
     /// Longest pause.
     pub longest_pause: Duration,
-    /// Longest a single call may take, however busy it looks: a trickle of bytes keeps nothing alive (trap 10).
+    /// Longest a single call may take, however busy it looks: a trickle of bytes keeps nothing alive (trap 10). What the
+    /// administrator's own limit of the bandwidth takes comes on top.
     pub call: Duration,
+    /// That limit at its lowest, in bytes a second.
+    pub pace: Option<u64>,
     /// Longest a write may go without taking a byte or answering.
     pub idle: Duration,
 }
@@ -39,12 +42,19 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(120),
             call: Duration::from_secs(1_800),
+            pace: None,
             idle: Duration::from_secs(300),
         }
     }
 }
 
 impl RetryPolicy {
+    /// Longest a call may take that moves a body of so many bytes, while as many others as there can be share the line.
+    pub fn call_of(&self, bytes: u64) -> Duration {
+        let on_the_line = self.pace.map(|pace| Duration::from_secs(bytes.saturating_mul(u64::from(set::PARALLEL_MAX)) / pace.max(1)));
+        self.call.saturating_add(on_the_line.unwrap_or_default())
+    }
+
     /// Longest a call may take that moves no body.
     pub fn small_call(&self) -> Duration {
         self.call.min(file::SMALL_CALL)

@@ -20,7 +20,7 @@ use crate::set::{SEAL, set_key};
 use crate::spool::SpoolSet;
 
 /// Uploads of one lane at once, whatever the service allows.
-const PARALLEL_MAX: u32 = 8;
+pub(super) const PARALLEL_MAX: u32 = 8;
 
 /// One destination of a set.
 #[derive(Clone)]

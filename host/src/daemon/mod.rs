@@ -165,6 +165,10 @@ async fn take(context: &mut Context, Ready { spec, missed, begun }: Ready) -> Re
     if matches!(outcome, Outcome::Done | Outcome::Warnings) {
         tell::solved(context, &problem_of(&spec));
     }
+    let (outcome, detail) = match context.audit.failure() {
+        Some(why) if outcome == Outcome::Done => (Outcome::Warnings, format!("{detail}; not, or not whole, in the audit log: {why}")),
+        _ => (outcome, detail),
+    };
     match outcome {
         Outcome::Waiting | Outcome::Stopped => context.catalog.job_stopped(&spec.name)?,
         // What became due meanwhile is passed over, or is due right now.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::look;
 use super::post::Postman;
+use crate::audit::{self, Action, Outcome};
 use crate::config::Config;
 use crate::job::{Context, JobError, tell};
 use crate::notify::{Advice, Alert, Event};
@@ -30,8 +31,10 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let _watchdog = Watchdog::start();
+    let version = env!("CARGO_PKG_VERSION");
+    context.audit.note(&audit::Event::new(Action::Daemon, "daemon", Outcome::Begun).with("version", version));
     tell_systemd(&[NotifyState::Ready]);
-    let mut postman = beside(path, &stop).map(Postman::start);
+    let mut postman = beside(path, &context, &stop).map(Postman::start);
     let mut fresh = true;
     while !stop.is_cancelled() {
         let pause = match look(&mut context, fresh).await {
@@ -48,10 +51,10 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
-            () = hangup(&mut hangups) => match reload(path, &stop) {
+            () = hangup(&mut hangups) => match reload(path, &context, &stop) {
                 Ok(new) => {
                     context = new;
-                    postman = beside(path, &stop).map(Postman::start);
+                    postman = beside(path, &context, &stop).map(Postman::start);
                     tell::solved(&context, CONFIGURATION);
                     tracing::info!("the configuration was read again");
                 }
@@ -65,13 +68,19 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
     }
     drop(postman);
     tell_systemd(&[NotifyState::Stopping]);
+    context.audit.note(&audit::Event::new(Action::Daemon, "daemon", Outcome::Done));
     Ok(())
 }
 
 /// A context for what goes on beside the jobs.
-fn beside(path: &Path, stop: &CancellationToken) -> Option<Arc<Context>> {
-    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, stop.clone()));
+fn beside(path: &Path, of: &Context, stop: &CancellationToken) -> Option<Arc<Context>> {
+    let opened = open_again(path, of, stop);
     opened.map_err(|error| tracing::error!(%error, "alerts are only delivered after the next start")).ok().map(Arc::new)
+}
+
+fn open_again(path: &Path, old: &Context, stop: &CancellationToken) -> Result<Context, JobError> {
+    let actor = old.audit.actor().clone();
+    Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, actor, stop.clone()))
 }
 
 async fn hangup(signals: &mut Signal) {
@@ -81,12 +90,12 @@ async fn hangup(signals: &mut Signal) {
     }
 }
 
-fn reload(path: &Path, stop: &CancellationToken) -> Result<Context, JobError> {
+fn reload(path: &Path, old: &Context, stop: &CancellationToken) -> Result<Context, JobError> {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd could not be told"),
     }
-    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, stop.clone()));
+    let opened = open_again(path, old, stop);
     tell_systemd(&[NotifyState::Ready]);
     opened
 }

@@ -7,6 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::fetch::FetchError;
 use super::produce::ProduceError;
+use super::trail::Trail;
+use crate::audit::{Actor, AuditError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, ConfigError, DestinationConfig};
 use crate::copy::{Lane, UploadJournal};
@@ -32,6 +34,9 @@ pub enum JobError {
     /// The catalogue.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The audit log, without which nothing is removed.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A plug-in.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -117,21 +122,25 @@ pub struct Context {
     pub spool: Spool,
     /// Plug-ins.
     pub engine: PluginEngine,
+    /// Audit log.
+    pub audit: Arc<Trail>,
     /// Ends everything.
     pub cancel: CancellationToken,
 }
 
 impl Context {
-    /// Opens catalogue, spool and plug-in engine.
+    /// Opens catalogue, spool and plug-in engine for `actor`. A configuration that is another one than before goes into the audit log.
     ///
     /// # Errors
     /// When one of them cannot be opened.
-    pub fn open(config: Config, cancel: CancellationToken) -> Result<Self, JobError> {
+    pub fn open(config: Config, actor: Actor, cancel: CancellationToken) -> Result<Self, JobError> {
         let rule = SpaceRule { reserve: config.storage.reserve, patience: config.storage.patience };
         let spool = Spool::open(&config.storage.spool, rule)?;
         let catalog = Arc::new(Catalog::open(&config.storage.state.join("catalog.db"))?);
         let engine = PluginEngine::new(Some(&config.storage.cache))?;
-        Ok(Self { config, catalog, spool, engine, cancel })
+        let audit = Arc::new(Trail::new(&config.storage.state, actor, Some(Arc::clone(&catalog))));
+        audit.configuration(&config.path, &config.text);
+        Ok(Self { config, catalog, spool, engine, audit, cancel })
     }
 
     /// Loads a plug-in that the administrator approved.

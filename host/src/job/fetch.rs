@@ -334,6 +334,7 @@ impl Pace {
     /// Ends when nothing came for too long, which may pass, or too little did within a window, which will not.
     async fn stalled(&mut self) -> DestinationError {
         let late = |message: String| DestinationError::transient(DestinationErrorKind::Timeout, message);
+        let allowed = self.policy.call_of(WINDOW);
         loop {
             let (last, taken) = {
                 let pulse = locked(&self.pulse);
@@ -342,10 +343,10 @@ impl Pace {
             if taken - self.window.1 >= WINDOW {
                 self.window = (Instant::now(), taken);
             }
-            let (silence, window) = (last + self.policy.idle, self.window.0 + self.policy.call);
+            let (silence, window) = (last + self.policy.idle, self.window.0 + allowed);
             let now = Instant::now();
             if window <= now {
-                let message = format!("the destination sent less than {} MiB within {} s", WINDOW >> 20, self.policy.call.as_secs());
+                let message = format!("the destination sent less than {} MiB within {} s", WINDOW >> 20, allowed.as_secs());
                 return DestinationError { retryable: false, ..late(message) };
             }
             if silence <= now {
@@ -534,7 +535,7 @@ mod tests {
     }
 
     fn policy(call: Duration, idle: Duration) -> RetryPolicy {
-        RetryPolicy { attempts: 3, first_pause: MOMENT, longest_pause: MOMENT, call, idle }
+        RetryPolicy { attempts: 3, first_pause: MOMENT, longest_pause: MOMENT, call, idle, pace: None }
     }
 
     /// Downloads; returns how much came, how it ended, and how long that took.

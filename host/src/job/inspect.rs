@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, JobError};
 use super::fetch::Reader;
+use crate::audit::{Action, Outcome};
 use crate::catalog::CopyState;
 use crate::ports::{Destination, DestinationError, DestinationErrorKind};
 use crate::set::{Manifest, PINNED, SEAL, SetName};
@@ -65,6 +66,11 @@ pub async fn list_at(destination: &dyn Destination) -> Result<Vec<ListedSet>, Jo
 /// # Errors
 /// When there is none of that name, or it cannot be listed.
 pub async fn sets_at(context: &Context, name: &str) -> Result<Vec<ListedSet>, JobError> {
+    context.audit.access(name, "list");
+    at(context, name).await
+}
+
+async fn at(context: &Context, name: &str) -> Result<Vec<ListedSet>, JobError> {
     let config = context.chosen(Some(name))?[0];
     list_at(context.destination(config).await?.as_ref()).await
 }
@@ -73,7 +79,7 @@ pub async fn sets_at(context: &Context, name: &str) -> Result<Vec<ListedSet>, Jo
 async fn newest(context: &Context, from: Option<&str>) -> Result<SetName, JobError> {
     let (mut newest, mut last) = (None, None);
     for config in context.chosen(from)? {
-        match sets_at(context, &config.settings.name).await {
+        match at(context, &config.settings.name).await {
             Ok(sets) => newest = newest.max(sets.iter().find(|set| set.complete).map(|set| set.name)),
             Err(error) => last = Some(error),
         }
@@ -93,6 +99,7 @@ pub async fn show(context: &Context, set: Option<SetName>, from: Option<&str>) -
         Some(set) => set,
         None => newest(context, from).await?,
     };
+    context.audit.access(&set.to_string(), "show");
     let mut last = None;
     for config in context.chosen(from)? {
         let opened = match context.destination(config).await {
@@ -112,6 +119,19 @@ pub async fn show(context: &Context, set: Option<SetName>, from: Option<&str>) -
 /// # Errors
 /// When the destination cannot be listed.
 pub async fn rebuild(context: &Context, from: &str) -> Result<(usize, Vec<String>), JobError> {
+    let intent = context.audit.begin(Action::CatalogRebuild, from, &[]);
+    let rebuilt = read_again(context, from).await;
+    match &rebuilt {
+        Ok((read, passed)) => {
+            let outcome = if passed.is_empty() { Outcome::Done } else { Outcome::Warnings };
+            intent.end(outcome, &[("sets", &read.to_string()), ("passed_over", &passed.join("; "))]);
+        }
+        Err(error) => intent.end(Outcome::Failed, &[("error", &error.to_string())]),
+    }
+    rebuilt
+}
+
+async fn read_again(context: &Context, from: &str) -> Result<(usize, Vec<String>), JobError> {
     let passphrase = context.config.passphrase()?;
     let config = context.chosen(Some(from))?[0];
     let destination = context.destination(config).await?;

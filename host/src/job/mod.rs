@@ -1,6 +1,7 @@
 //! The use cases, one file a verb. They know the ports and the parts below; the command line and, later, the page call them.
 
 pub mod alert;
+mod audit;
 mod check;
 mod context;
 mod doctor;
@@ -10,6 +11,7 @@ mod measure;
 mod own;
 mod pin;
 mod plugins;
+mod priority;
 mod produce;
 mod prune;
 mod report;
@@ -17,9 +19,11 @@ mod restore;
 mod resume;
 mod run;
 pub mod tell;
+mod trail;
 mod trial;
 mod verify;
 
+pub use audit::{audit_entries, audit_verify, audit_verify_at};
 pub use check::{CheckItem, check};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
@@ -34,5 +38,6 @@ pub use report::{Report, ReportFile, monthly};
 pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};
+pub use trail::{Trail, actor};
 pub use trial::{Trial, TrialOutcome, trial};
 pub use verify::{VerifiedCopy, VerifyRequest, told as told_of_copies, verify};

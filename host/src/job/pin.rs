@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, JobError};
 use super::inspect::list_at;
+use crate::audit::{Action, Outcome};
 use crate::config::DestinationConfig;
 use crate::copy::{put_small, remove_small};
 use crate::set::{PINNED, SetName, set_key};
@@ -27,8 +28,28 @@ pub struct Pinned {
 /// Pins a set at every destination that has it, or takes the pins away.
 ///
 /// # Errors
-/// When no destination has the set.
+/// When no destination has the set, or a pin cannot be taken away because the audit log cannot be written.
 pub async fn pin(context: &Context, set: SetName, wanted: bool) -> Result<Vec<Pinned>, JobError> {
+    let name = set.to_string();
+    // Without its pin, the next clean-up may remove it.
+    let intent = if wanted { context.audit.begin(Action::Pin, &name, &[]) } else { context.audit.must(Action::Unpin, &name, &[])? };
+    let places = at_all(context, set, wanted).await;
+    match &places {
+        Ok(places) => {
+            let told = |place: &Pinned| match (&place.error, place.has) {
+                (Some(error), _) => format!("{}: {error}", place.destination),
+                (None, true) => format!("{}: done", place.destination),
+                (None, false) => format!("{}: does not have it", place.destination),
+            };
+            let outcome = if places.iter().all(|place| place.error.is_none()) { Outcome::Done } else { Outcome::Failed };
+            intent.end(outcome, &[("destinations", &places.iter().map(told).collect::<Vec<_>>().join(", "))]);
+        }
+        Err(error) => intent.end(Outcome::Failed, &[("error", &error.to_string())]),
+    }
+    places
+}
+
+async fn at_all(context: &Context, set: SetName, wanted: bool) -> Result<Vec<Pinned>, JobError> {
     let mut places = Vec::new();
     for config in &context.config.destinations {
         let destination = config.settings.name.clone();

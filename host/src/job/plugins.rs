@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::context::JobError;
+use super::trail::Trail;
+use crate::audit::{Action, Actor};
 use crate::config::PluginConfig;
 use crate::plugin::{
     Approvals, Change, Examined, Pin, PluginComponent, PluginEngine, PluginFile, PluginLock, PluginState, Signature, uninstall,
@@ -17,6 +19,7 @@ use crate::plugin::{
 pub struct PluginRoom {
     config: PluginConfig,
     engine: PluginEngine,
+    audit: Trail,
 }
 
 /// What would be approved. It has been read and has described itself in the empty sandbox; nothing is changed yet.
@@ -65,13 +68,14 @@ pub struct ListedPlugin {
 }
 
 impl PluginRoom {
-    /// Opens the room.
+    /// Opens the room for `actor`.
     ///
     /// # Errors
     /// When this machine cannot run plug-ins.
-    pub fn open(config: PluginConfig) -> Result<Self, JobError> {
+    pub fn open(config: PluginConfig, actor: Actor) -> Result<Self, JobError> {
         let engine = PluginEngine::new(Some(&config.cache))?;
-        Ok(Self { config, engine })
+        let audit = Trail::new(&config.state, actor, None);
+        Ok(Self { config, engine, audit })
     }
 
     /// Where approvals are kept.
@@ -144,8 +148,26 @@ impl PluginRoom {
     /// Puts a plug-in in its place and pins it. A crash in between leaves a file that is not approved.
     ///
     /// # Errors
-    /// When the file or the approvals cannot be written.
+    /// When the file, the approvals or the audit log cannot be written.
     pub fn approve(&self, proposal: &Proposal) -> Result<(), JobError> {
+        let pin = &proposal.pin;
+        let before = proposal.before.as_ref().map(|before| before.sha256.as_str()).unwrap_or_default();
+        let network = pin.network.iter().map(|need| need.target.as_str()).collect::<Vec<_>>().join(", ");
+        let file = pin.file.display().to_string();
+        let facts = [
+            ("file", file.as_str()),
+            ("sha256", pin.sha256.as_str()),
+            ("before", before),
+            ("signed_by", pin.key.as_deref().unwrap_or_default()),
+            ("network", network.as_str()),
+        ];
+        let intent = self.audit.must(Action::PluginApprove, &format!("{} {}", pin.name, pin.version), &facts)?;
+        let approved = self.approve_now(proposal);
+        intent.ended(&approved);
+        approved
+    }
+
+    fn approve_now(&self, proposal: &Proposal) -> Result<(), JobError> {
         if proposal.file.path() != proposal.pin.file {
             proposal.file.install(&proposal.pin.file)?;
         }
@@ -155,7 +177,7 @@ impl PluginRoom {
     /// Forgets an approval, and removes the file where it lies in the plug-in directory.
     ///
     /// # Errors
-    /// When there is no such plug-in, or something is configured to use it.
+    /// When there is no such plug-in, something is configured to use it, or the audit log cannot be written.
     pub fn remove(&self, name: &str, force: bool) -> Result<PathBuf, JobError> {
         let file = match self.approved(name) {
             Ok(pin) => pin.file,
@@ -166,11 +188,23 @@ impl PluginRoom {
             let message = format!("`{name}` is used by {}; change the configuration first, or repeat with --force", users.join(", "));
             return Err(JobError::Request(message));
         }
-        PluginLock::change(self.lock(), |lock| lock.revoke(&file))?;
-        if self.is_at_home(&file) {
-            uninstall(&file)?;
+        let intent = self.audit.must(Action::PluginRemove, name, &[("file", &file.display().to_string())])?;
+        let removed = self.remove_now(&file);
+        intent.ended(&removed);
+        removed.map(|()| file)
+    }
+
+    fn remove_now(&self, file: &Path) -> Result<(), JobError> {
+        PluginLock::change(self.lock(), |lock| lock.revoke(file))?;
+        if self.is_at_home(file) {
+            uninstall(file)?;
         }
-        Ok(file)
+        Ok(())
+    }
+
+    /// Why something could not be written to the audit log.
+    pub fn audit_failure(&self) -> Option<String> {
+        self.audit.failure()
     }
 
     /// Looks at a file without running it.

@@ -11,6 +11,7 @@ use super::context::{Context, JobError};
 use super::fetch::Reader;
 use super::inspect::{ListedSet, list_at};
 use super::{alert, tell};
+use crate::audit::{Action, Outcome};
 use crate::catalog::{CopyState, SetRecord};
 use crate::config::DestinationConfig;
 use crate::copy::retire;
@@ -44,19 +45,24 @@ pub async fn prune(context: &Context, request: &PruneRequest) -> Result<Vec<Prun
 async fn recorded(context: &Context, request: &PruneRequest) -> Result<Vec<Pruned>, JobError> {
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
-    let number = (!request.dry_run).then(|| context.catalog.begin_run("prune", None)).transpose()?;
-    let result = prune_all(context, request, &passphrase).await;
-    if let Some(number) = number {
-        let (outcome, detail) = match &result {
-            Ok(places) => told(places),
-            Err(error) => ("failed", error.to_string()),
-        };
-        context.catalog.finish_run(number, outcome, &detail)?;
+    let place = request.from.as_deref().unwrap_or("all destinations");
+    if request.dry_run {
+        context.audit.access(place, "prune --dry-run");
+        return prune_all(context, request, &passphrase).await;
     }
+    let intent = context.audit.must(Action::Prune, place, &[])?;
+    let number = context.catalog.begin_run("prune", None)?;
+    let result = prune_all(context, request, &passphrase).await;
+    let (outcome, detail) = match &result {
+        Ok(places) => told(places),
+        Err(error) => (Outcome::Failed, error.to_string()),
+    };
+    intent.end(outcome, &[("result", &detail)]);
+    context.catalog.finish_run(number, outcome.name(), &detail)?;
     result
 }
 
-fn told(places: &[Pruned]) -> (&'static str, String) {
+fn told(places: &[Pruned]) -> (Outcome, String) {
     let removed: usize = places.iter().map(Pruned::removed).sum();
     let wrong = |place: &Pruned| {
         let sets =
@@ -64,7 +70,7 @@ fn told(places: &[Pruned]) -> (&'static str, String) {
         place.error.iter().map(|error| format!("{}: {error}", place.destination)).chain(sets).collect::<Vec<_>>()
     };
     let problems: Vec<String> = places.iter().flat_map(wrong).collect();
-    if problems.is_empty() { ("done", format!("{removed} copies removed")) } else { ("failed", problems.join("; ")) }
+    if problems.is_empty() { (Outcome::Done, format!("{removed} copies removed")) } else { (Outcome::Failed, problems.join("; ")) }
 }
 
 async fn prune_all(context: &Context, request: &PruneRequest, passphrase: &Passphrase) -> Result<Vec<Pruned>, JobError> {
@@ -112,7 +118,7 @@ impl<'a> Place<'a> {
             if self.context.cancel.is_cancelled() {
                 break;
             }
-            match self.remove(set.set).await {
+            match self.remove_told(set).await {
                 Ok(()) => (set.removed, removed) = (true, true),
                 Err(error) => set.error = Some(error.to_string()),
             }
@@ -188,6 +194,17 @@ impl<'a> Place<'a> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes a set, once it is in the audit log that it will be.
+    async fn remove_told(&self, set: &PrunedSet) -> Result<(), JobError> {
+        // As `--json` says it.
+        let why = serde_json::to_string(&set.reasons).unwrap_or_default();
+        let facts = [("destination", self.name()), ("why", why.as_str())];
+        let intent = self.context.audit.must(Action::Remove, &set.set.to_string(), &facts)?;
+        let removed = self.remove(set.set).await;
+        intent.ended(&removed);
+        removed
     }
 
     async fn remove(&self, set: SetName) -> Result<(), JobError> {

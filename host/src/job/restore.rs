@@ -16,6 +16,8 @@ use tokio::sync::OnceCell;
 
 use super::context::{Context, JobError};
 use super::fetch::{Download, FetchError, VerifiedArtifact};
+use super::trail::Intent;
+use crate::audit::{Action, Outcome};
 use crate::config::format_size;
 use crate::pipeline::Passphrase;
 use crate::ports::{Meter, MysqlSettings, Warnings};
@@ -116,17 +118,49 @@ pub async fn restore(context: &Context, request: &RestoreRequest, report: (Arc<W
     let passphrase = context.config.passphrase()?;
     let Chosen { copies, records } = choice::choose(context, request, &passphrase, &report.0).await?;
     before::check_records(request, &records)?;
-    let number = context.catalog.begin_run("restore", Some(copies[0].sealed.manifest().set))?;
+    let set = copies[0].sealed.manifest().set;
+    let intent = announced(context, request, (set, copies[0].place.name()))?;
+    let number = context.catalog.begin_run("restore", Some(set))?;
     let (warnings, meter) = report;
     let work = Restore { context, request, passphrase, copies: &copies, server, passport: OnceCell::new(), warnings, meter };
     let result = work.go(&records).await;
     let (outcome, detail) = match &result {
-        Ok(_) if request.dry_run => ("done", "dry run".to_owned()),
-        Ok(done) => (if work.warnings.snapshot().1 > 0 { "warnings" } else { "done" }, format!("{} artifacts", done.len())),
-        Err(error) => ("failed", error.to_string()),
+        Ok(_) if request.dry_run => (Outcome::Done, "dry run".to_owned()),
+        Ok(done) => (if work.warnings.snapshot().1 > 0 { Outcome::Warnings } else { Outcome::Done }, format!("{} artifacts", done.len())),
+        Err(error) => (Outcome::Failed, error.to_string()),
     };
-    context.catalog.finish_run(number, outcome, &detail)?;
+    intent.end(outcome, &[("result", &detail)]);
+    context.catalog.finish_run(number, outcome.name(), &detail)?;
     result
+}
+
+/// Puts the restore into the audit log. One that may replace something does not begin without it.
+fn announced<'a>(context: &'a Context, request: &RestoreRequest, (set, from): (SetName, &str)) -> Result<Intent<'a>, JobError> {
+    let what = match &request.what {
+        What::All => "everything".to_owned(),
+        What::Artifact(key) => key.clone(),
+        What::Schemas { names, table } => names.iter().chain(table).map(String::as_str).collect::<Vec<_>>().join(", "),
+        What::Path(path) => path.display().to_string(),
+        What::Glob(pattern) => pattern.clone(),
+    };
+    let into = match &request.target {
+        RestoreTarget::Directory(directory) => directory.display().to_string(),
+        RestoreTarget::Stdout => "standard output".to_owned(),
+        RestoreTarget::Database { source, into } => format!("{source}: {}", into.as_deref().unwrap_or("the same names")),
+    };
+    let yes = |is: bool| if is { "yes" } else { "" };
+    let facts = [
+        ("what", what.as_str()),
+        ("into", into.as_str()),
+        ("from", from),
+        ("replace", yes(request.force)),
+        ("dry_run", yes(request.dry_run)),
+    ];
+    let set = set.to_string();
+    if request.force && !request.dry_run {
+        return context.audit.must(Action::Restore, &set, &facts);
+    }
+    Ok(context.audit.begin(Action::Restore, &set, &facts))
 }
 
 struct Restore<'a> {

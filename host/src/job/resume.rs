@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::context::{Context, JobError};
 use super::run::{after_copies, artifacts_of, expected, hooks, settle};
+use crate::audit::{Action, Event, Outcome};
 use crate::catalog::CopyState;
 use crate::config::HookMoment;
 use crate::copy::{CleanedUp, DestinationOutcome, Expected, SetCopies, clean_up};
@@ -61,20 +62,22 @@ pub async fn resume(context: &Context, meter: &Meter) -> Result<Vec<Resumed>, Jo
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
     let number = context.catalog.begin_run("resume", None)?;
+    let intent = context.audit.begin(Action::Resume, "spool", &[]);
     let result = tidy(context, &passphrase, meter, None).await;
     let (outcome, detail) = match &result {
         Ok(resumed) => {
             let whole = |set: &&Resumed| set.error.is_none() && set.destinations.iter().all(|copy| copy.complete);
             let open: Vec<_> = resumed.iter().filter(|set| !whole(set)).map(|set| set.set.as_str()).collect();
             if open.is_empty() {
-                ("done", format!("{} sets", resumed.len()))
+                (Outcome::Done, format!("{} sets", resumed.len()))
             } else {
-                ("failed", format!("not complete: {}", open.join(", ")))
+                (Outcome::Failed, format!("not complete: {}", open.join(", ")))
             }
         }
-        Err(error) => ("failed", error.to_string()),
+        Err(error) => (Outcome::Failed, error.to_string()),
     };
-    context.catalog.finish_run(number, outcome, &detail)?;
+    intent.end(outcome, &[("result", &detail)]);
+    context.catalog.finish_run(number, outcome.name(), &detail)?;
     result
 }
 
@@ -91,7 +94,14 @@ pub(super) async fn tidy(
         let done = match state {
             LeftOver::Producing => {
                 tracing::warn!(%set, "this set can never be whole: removing what is left of it");
-                clean_up_dead(context, set).await.map(|left| this.left = left)
+                let cleaned = clean_up_dead(context, set).await.map(|left| this.left = left);
+                let (outcome, error) = match &cleaned {
+                    Ok(()) => (Outcome::Done, String::new()),
+                    Err(error) => (Outcome::Failed, error.to_string()),
+                };
+                let why = "what is left of a run that died";
+                context.audit.note(&Event::new(Action::Remove, &this.set, outcome).with("why", why).with("error", &error));
+                cleaned
             }
             LeftOver::Sealed => {
                 tracing::info!(%set, "going on with the copies of this set");

@@ -18,6 +18,7 @@ use super::own;
 use super::produce::{ArtifactTar, KeyRing, ProduceError, Workshop};
 use super::resume::{Removal, clean_up_at, tidy};
 use super::{alert, tell};
+use crate::audit::{Action, Outcome};
 use crate::catalog::{Catalog, CopyState, Delivery, RunResult};
 use crate::config::{HookMoment, MysqlConfig};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
@@ -120,10 +121,13 @@ pub async fn run(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> 
 async fn make(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> Result<RunReport, JobError> {
     let _lock = context.spool.lock_run()?;
     let passphrase = context.config.passphrase()?;
+    let warnings = Arc::new(Warnings::default());
+    super::priority::take(context.config.priority, &warnings).await;
     let set = fresh_name(context)?;
     tell::raise(context, Alert::new(Event::RunStarted, jiff::Timestamp::now(), "a backup began").with("set", set.to_string()));
     // That it began is told while it runs.
-    let (report, ()) = tokio::join!(make_set(context, request, (set, passphrase), meter), tell::deliver_after_command(context));
+    let making = make_set(context, request, (set, passphrase), (warnings, meter));
+    let (report, ()) = tokio::join!(making, tell::deliver_after_command(context));
     report
 }
 
@@ -131,10 +135,11 @@ async fn make_set(
     context: &Context,
     request: &RunRequest,
     (set, passphrase): (SetName, Passphrase),
-    meter: Arc<Meter>,
+    (warnings, meter): (Arc<Warnings>, Arc<Meter>),
 ) -> Result<RunReport, JobError> {
-    let warnings = Arc::new(Warnings::default());
     let number = context.catalog.begin_run("run", Some(set))?;
+    let intent =
+        context.audit.begin(Action::Run, &set.to_string(), &[("only", &request.only.join(", ")), ("tags", &request.tags.join(", "))]);
     let hook = HookContext { set: set.to_string(), ..HookContext::default() };
     let result = match hooks(context, HookMoment::BeforeRun, &hook, &warnings).await {
         Ok(()) => Run::new(context, set, passphrase.clone(), request, (Arc::clone(&warnings), Arc::clone(&meter))).go().await,
@@ -143,21 +148,26 @@ async fn make_set(
     // What earlier runs left comes after the new set: a slow line must not hold up the next snapshot.
     earlier_sets(context, set, (&passphrase, &meter), &warnings).await;
     let outcome = match &result {
-        Ok((report, _)) if !report.is_good() => "failed",
-        Ok(_) if warnings.snapshot().1 > 0 => "warnings",
-        Ok(_) => "done",
-        Err(_) => "failed",
+        Ok((report, _)) if !report.is_good() => Outcome::Failed,
+        Ok(_) if warnings.snapshot().1 > 0 => Outcome::Warnings,
+        Ok(_) => Outcome::Done,
+        Err(_) => Outcome::Failed,
     };
-    let hook = HookContext { outcome: outcome.to_owned(), ..hook };
+    let hook = HookContext { outcome: outcome.name().to_owned(), ..hook };
     let after = hooks(context, HookMoment::AfterRun, &hook, &warnings).await;
     let detail = match &result {
         Ok((report, _)) => report.lacking(),
         Err(error) => error.to_string(),
     };
+    let copies = result.as_ref().map(|(report, _)| copies_told(&report.destinations)).unwrap_or_default();
+    intent.end(outcome, &[("copies", &copies), ("error", &detail)]);
+    if let Some(why) = context.audit.failure() {
+        warnings.push("audit", format!("this run is not, or not whole, in the audit log: {why}"));
+    }
     if let Ok((report, _)) = &result {
         context.catalog.record_result(number, &made(report, request, warnings.snapshot().1))?;
     }
-    context.catalog.finish_run(number, outcome, &detail)?;
+    context.catalog.finish_run(number, outcome.name(), &detail)?;
     let (mut report, failed_hook) = result?;
     after?;
     if let Some(error) = failed_hook {
@@ -165,6 +175,12 @@ async fn make_set(
     }
     (report.warnings, report.warnings_total) = warnings.snapshot();
     Ok(report)
+}
+
+/// Where a set is now, and where not, in one line.
+fn copies_told(destinations: &[DestinationOutcome]) -> String {
+    let told = |copy: &DestinationOutcome| format!("{}: {}", copy.name, if copy.complete { "complete" } else { "incomplete" });
+    destinations.iter().map(told).collect::<Vec<_>>().join(", ")
 }
 
 /// Goes on with what earlier runs left. Whatever is wrong with one of those sets is a warning: the new one does not depend on it.

@@ -10,6 +10,7 @@ use super::context::{Context, JobError};
 use super::fetch::{Download, FetchError, Reader};
 use super::inspect::list_at;
 use super::{alert, tell};
+use crate::audit::{Action, Outcome};
 use crate::config::DestinationConfig;
 use crate::notify::Event;
 use crate::pipeline::Passphrase;
@@ -60,14 +61,18 @@ pub async fn verify(context: &Context, request: &VerifyRequest, meter: Arc<Meter
 async fn recorded(context: &Context, request: &VerifyRequest, meter: &Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
     let passphrase = context.config.passphrase()?;
     let number = context.catalog.begin_run("verify", request.set)?;
+    let what = request.set.map_or_else(|| if request.all { "all" } else { "latest" }.to_owned(), |set| set.to_string());
+    let facts = [("from", request.from.as_deref().unwrap_or_default()), ("deep", if request.deep { "yes" } else { "" })];
+    let intent = context.audit.begin(Action::Verify, &what, &facts);
     let result = verify_all(context, request, (&passphrase, meter)).await;
     let (outcome, detail) = match &result {
-        Ok(copies) if copies.iter().any(|copy| !copy.problems.is_empty()) => ("failed", told(copies, |copy| &copy.problems)),
-        Ok(copies) if copies.iter().any(|copy| !copy.warnings.is_empty()) => ("warnings", told(copies, |copy| &copy.warnings)),
-        Ok(copies) => ("done", format!("{} copies", copies.len())),
-        Err(error) => ("failed", error.to_string()),
+        Ok(copies) if copies.iter().any(|copy| !copy.problems.is_empty()) => (Outcome::Failed, told(copies, |copy| &copy.problems)),
+        Ok(copies) if copies.iter().any(|copy| !copy.warnings.is_empty()) => (Outcome::Warnings, told(copies, |copy| &copy.warnings)),
+        Ok(copies) => (Outcome::Done, format!("{} copies", copies.len())),
+        Err(error) => (Outcome::Failed, error.to_string()),
     };
-    context.catalog.finish_run(number, outcome, &detail)?;
+    intent.end(outcome, &[("result", &detail)]);
+    context.catalog.finish_run(number, outcome.name(), &detail)?;
     result
 }
 

@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError};
 
+use super::throttle::Pace;
 use crate::ports::{BodySink, BodySource};
 
 /// Bytes of one block; measured best between 256 KiB and 1 MiB.
@@ -37,9 +38,9 @@ impl Drop for StopReading {
 
 impl BodyInput {
     /// A stream of exactly `length` bytes; `taken` counts what the guest took.
-    pub(super) fn new(body: BodySource, length: u64, taken: Arc<AtomicU64>) -> Self {
+    pub(super) fn new((body, length): (BodySource, u64), taken: Arc<AtomicU64>, pace: Pace) -> Self {
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
-        Self { blocks, current: None, taken, reader: tokio::spawn(read_ahead(body, length, sender)) }
+        Self { blocks, current: None, taken, reader: tokio::spawn(read_ahead((body, length), sender, pace)) }
     }
 
     /// Dropped together with the call.
@@ -48,10 +49,10 @@ impl BodyInput {
     }
 }
 
-async fn read_ahead(mut body: BodySource, length: u64, sender: mpsc::Sender<io::Result<Bytes>>) {
+async fn read_ahead((mut body, length): (BodySource, u64), sender: mpsc::Sender<io::Result<Bytes>>, pace: Pace) {
     let mut left = length;
     while left > 0 {
-        let want = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
+        let want = usize::try_from(left).unwrap_or(BLOCK).min(pace.piece(BLOCK));
         let mut block = BytesMut::with_capacity(want);
         let outcome = loop {
             // The buffer may have more room than was asked for: `take` keeps the body to its length.
@@ -63,6 +64,7 @@ async fn read_ahead(mut body: BodySource, length: u64, sender: mpsc::Sender<io::
             }
         };
         left -= block.len() as u64;
+        pace.pass(block.len()).await;
         let failed = outcome.is_err();
         if sender.send(outcome.map(|()| block.freeze())).await.is_err() || failed {
             return;
@@ -115,6 +117,7 @@ pub(super) struct SinkOutput {
     blocks: Option<mpsc::Sender<Bytes>>,
     given: Arc<AtomicU64>,
     most: u64,
+    pace: Pace,
 }
 
 /// The other end of a [`SinkOutput`].
@@ -124,15 +127,16 @@ pub(super) struct SinkEnd {
 }
 
 /// A stream of at most `most` bytes into `sink`, and the handle by which the host waits for its end.
-pub(super) fn sink_output(sink: BodySink, most: u64) -> (SinkOutput, SinkEnd) {
+pub(super) fn sink_output(sink: BodySink, most: u64, pace: Pace) -> (SinkOutput, SinkEnd) {
     let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
     let given = Arc::new(AtomicU64::new(0));
-    let writer = tokio::spawn(write_out(sink, blocks));
-    (SinkOutput { blocks: Some(sender), given: Arc::clone(&given), most }, SinkEnd { writer, given })
+    let writer = tokio::spawn(write_out(sink, blocks, pace.clone()));
+    (SinkOutput { blocks: Some(sender), given: Arc::clone(&given), most, pace }, SinkEnd { writer, given })
 }
 
-async fn write_out(mut sink: BodySink, mut blocks: mpsc::Receiver<Bytes>) -> io::Result<()> {
+async fn write_out(mut sink: BodySink, mut blocks: mpsc::Receiver<Bytes>, pace: Pace) -> io::Result<()> {
     while let Some(block) = blocks.recv().await {
+        pace.pass(block.len()).await;
         sink.write_all(&block).await?;
     }
     sink.shutdown().await
@@ -202,7 +206,7 @@ impl OutputStream for SinkOutput {
     fn check_write(&mut self) -> Result<usize, StreamError> {
         match &self.blocks {
             Some(blocks) if blocks.is_closed() => Err(StreamError::Closed),
-            Some(blocks) if blocks.capacity() > 0 => Ok(BLOCK),
+            Some(blocks) if blocks.capacity() > 0 => Ok(self.pace.piece(BLOCK)),
             Some(_) => Ok(0),
             None => Err(StreamError::Closed),
         }

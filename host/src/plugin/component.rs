@@ -16,6 +16,7 @@ use super::journal::readable;
 use super::package::PluginFile;
 use super::schema::Fault;
 use super::state::{Provision, State};
+use super::throttle::Waited;
 use crate::ports::PluginLimits;
 
 const DESCRIBE_TIME: Duration = Duration::from_secs(10);
@@ -306,7 +307,7 @@ async fn describe(
     let provision = Provision { label: path.display().to_string(), settings: "{}".to_owned(), limits, ..Provision::default() };
     let store = State::store(engine, &Arc::new(provision))?;
     let describer = contract.describer(ready).map_err(|error| failed(format!("{error:#}")))?;
-    let said = call::run(store, DESCRIBE_TIME, move |store| Box::pin(async move { describer.describe(store).await }));
+    let said = call::run(store, (DESCRIBE_TIME, Waited::default()), move |store| Box::pin(async move { describer.describe(store).await }));
     match said.await {
         Ok((_, said)) => check(said).map_err(failed),
         Err(Lost::Crashed(reason)) => Err(failed(reason)),

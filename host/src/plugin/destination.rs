@@ -17,6 +17,7 @@ use super::dns::{Resolver, SystemResolver};
 use super::instance::{Instance, Need};
 use super::journal::readable;
 use super::session::Session;
+use super::throttle::Throttle;
 use crate::ports::{
     BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, DestinationSettings, Limits, NetworkPattern, Object,
     ObjectPage, Upload,
@@ -78,7 +79,8 @@ impl WasmDestination {
         let (mut session, owned) = (self.session().await?, key.to_owned());
         let resource = session.call("begin", move |plugin, store| Box::pin(async move { plugin.begin(store, &owned, size).await })).await?;
         // Nothing was sent yet, so nothing can be durable.
-        Ok(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: 0, offset: None })
+        let throttle = self.instance.throttle();
+        Ok(WasmUpload { session, throttle, resource, key: key.to_owned(), floor: 0, ceiling: 0, offset: None })
     }
 
     /// As [`Destination::resume`].
@@ -87,7 +89,8 @@ impl WasmDestination {
         let resource =
             session.call("resume", move |plugin, store| Box::pin(async move { plugin.resume(store, &owned, &token).await })).await?;
         // What was sent before only the caller knows.
-        Ok(WasmUpload { session, resource, key: key.to_owned(), floor: 0, ceiling: u64::MAX, offset: None })
+        let throttle = self.instance.throttle();
+        Ok(WasmUpload { session, throttle, resource, key: key.to_owned(), floor: 0, ceiling: u64::MAX, offset: None })
     }
 
     async fn session(&self) -> Result<Session<dyn DestinationGuest>, DestinationError> {
@@ -125,8 +128,9 @@ impl Destination for WasmDestination {
 
     async fn read(&self, key: &str, offset: u64, length: Option<u64>, sink: BodySink) -> Result<u64, DestinationError> {
         let mut session = self.session().await?;
-        let (output, end) = sink_output(sink, length.unwrap_or(u64::MAX));
-        let stream = session.push::<DynOutputStream>(Box::new(output), end.given())?;
+        let pace = self.instance.throttle().pace();
+        let (output, end) = sink_output(sink, length.unwrap_or(u64::MAX), pace.clone());
+        let stream = session.push::<DynOutputStream>(Box::new(output), (end.given(), pace.waited))?;
         let owned = key.to_owned();
         let called = session.call("read", move |plugin, store| {
             Box::pin(async move { plugin.read(store, &owned, Range { offset, length, sink: stream }).await })
@@ -210,6 +214,7 @@ impl Destination for WasmDestination {
 /// An upload session of a [`WasmDestination`].
 pub(super) struct WasmUpload {
     session: Session<dyn DestinationGuest>,
+    throttle: Arc<Throttle>,
     resource: ResourceAny,
     key: String,
     /// Bytes that were said to be durable, and so must stay so.
@@ -278,9 +283,10 @@ impl Upload for WasmUpload {
             return Err(self.session.end(format!("it says that it is at offset {before}, which no object reaches")));
         };
         let taken = Arc::new(AtomicU64::new(0));
-        let body = BodyInput::new(body, length, Arc::clone(&taken));
+        let pace = self.throttle.pace();
+        let body = BodyInput::new((body, length), Arc::clone(&taken), pace.clone());
         let _reading = body.stop_when_dropped();
-        let stream = self.session.push::<DynInputStream>(Box::new(body), Arc::clone(&taken))?;
+        let stream = self.session.push::<DynInputStream>(Box::new(body), (Arc::clone(&taken), pace.waited))?;
         let resource = self.resource;
         self.offset = None;
         let call =

@@ -13,6 +13,7 @@ use super::journal::Redaction;
 use super::schema::{self, Fault};
 use super::session::Session;
 use super::state::{Provision, State};
+use super::throttle::Throttle;
 use crate::ports::{DestinationError, DestinationErrorKind, DestinationSettings, NetworkPattern};
 
 /// A network target that an instance asks for.
@@ -66,6 +67,7 @@ impl Instance {
             http: Arc::new(HttpDoor::new(settings.ca_file.as_deref())?),
             directory: grants.directory,
             limits: settings.limits,
+            throttle: Arc::new(Throttle::new(settings.bandwidth)),
             ..Provision::default()
         };
         Ok(Self { name: settings.name, plugin, component, provision: Arc::new(provision), needs, unasked })
@@ -96,6 +98,11 @@ impl Instance {
 
     pub(super) fn may_delete(&self) -> bool {
         self.provision.gate.may_delete()
+    }
+
+    /// What slows its transfers down.
+    pub(super) fn throttle(&self) -> Arc<Throttle> {
+        Arc::clone(&self.provision.throttle)
     }
 
     /// Bytes sent and received; `None` where nothing may be reached.

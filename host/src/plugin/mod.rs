@@ -28,6 +28,7 @@ mod session;
 mod signature;
 mod sockets;
 mod state;
+mod throttle;
 mod traffic;
 
 pub use approval::{Approvals, Examined, PluginState};

@@ -64,9 +64,10 @@ impl Notifier for WasmNotifier {
         let taken = Arc::new(AtomicU64::new(0));
         let (mut files, mut reading) = (Vec::new(), Vec::new());
         for attachment in attachments {
-            let input = BodyInput::new(attachment.body, attachment.size, Arc::clone(&taken));
+            let pace = self.instance.throttle().pace();
+            let input = BodyInput::new((attachment.body, attachment.size), Arc::clone(&taken), pace.clone());
             reading.push(input.stop_when_dropped());
-            let body = session.push::<DynInputStream>(Box::new(input), Arc::clone(&taken))?;
+            let body = session.push::<DynInputStream>(Box::new(input), (Arc::clone(&taken), pace.waited))?;
             let Attachment { name, media_type, content_id, size, .. } = attachment;
             files.push(AttachedStream { name, media_type, content_id, size, body });
         }

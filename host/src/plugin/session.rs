@@ -15,6 +15,7 @@ use super::contract::{GuestError, Pre};
 use super::grants::Gate;
 use super::journal::{Redaction, readable};
 use super::state::{Provision, State};
+use super::throttle::Waited;
 use crate::ports::{DestinationError, DestinationErrorKind, Object};
 
 const KEY_MAX: usize = 4 << 10;
@@ -32,6 +33,8 @@ pub(super) struct Session<G: ?Sized> {
     gate: Gate,
     instance: Arc<G>,
     store: Option<Store<State>>,
+    /// Waits of the next call.
+    waited: Waited,
 }
 
 impl<G: ?Sized + Send + Sync + 'static> Session<G> {
@@ -45,11 +48,11 @@ impl<G: ?Sized + Send + Sync + 'static> Session<G> {
         (store, ready): (Store<State>, Arc<Pre<G>>),
     ) -> Result<Self, DestinationError> {
         let (wall, gate) = (provision.limits.wall, store.data().gate.clone());
-        let started = call::run(store, wall, move |store| Box::pin(async move { ready.start(store).await }));
+        let started = call::run(store, (wall, Waited::default()), move |store| Box::pin(async move { ready.start(store).await }));
         let why = match started.await {
             Ok((store, instance)) => {
                 let (plugin, redaction) = (plugin.to_owned(), provision.redaction.clone());
-                return Ok(Self { plugin, wall, redaction, gate, instance, store: Some(store) });
+                return Ok(Self { plugin, wall, redaction, gate, instance, store: Some(store), waited: Waited::default() });
             }
             Err(Lost::Crashed(why)) => provision.redaction.apply(&why),
             Err(Lost::TooLong) => "it took too long".to_owned(),
@@ -67,7 +70,7 @@ impl<G: ?Sized + Send + Sync + 'static> Session<G> {
         let store = self.store.take().ok_or_else(|| self.over())?;
         let instance = Arc::clone(&self.instance);
         self.gate.enter(verb);
-        match call::run(store, self.wall, move |store| work(instance, store)).await {
+        match call::run(store, (self.wall, std::mem::take(&mut self.waited)), move |store| work(instance, store)).await {
             Ok((store, answer)) => {
                 self.store = Some(store);
                 answer.map_err(|error| self.refused(error))
@@ -80,9 +83,14 @@ impl<G: ?Sized + Send + Sync + 'static> Session<G> {
         }
     }
 
-    /// Puts the body of the next call where the guest can get it, and the counter of its bytes where the limits look.
-    pub(super) fn push<T: Send + 'static>(&mut self, stream: T, moved: Arc<AtomicU64>) -> Result<Resource<T>, DestinationError> {
+    /// Puts the body of the next call where the guest can get it, and the counters of its bytes and its waits where the limits look.
+    pub(super) fn push<T: Send + 'static>(
+        &mut self,
+        stream: T,
+        (moved, waited): (Arc<AtomicU64>, Waited),
+    ) -> Result<Resource<T>, DestinationError> {
         let Some(store) = &mut self.store else { return Err(self.over()) };
+        self.waited = waited;
         store.data_mut().moving(moved);
         let pushed = store.data_mut().table.push(stream);
         pushed.map_err(|error| self.broken(format!("there is no room for a stream: {error}")))

@@ -17,6 +17,7 @@ use super::grants::Gate;
 use super::http::{Hooks, HttpDoor};
 use super::journal::{Journal, Printed, Redaction, Weight};
 use super::limits::{HANDLES_MAX, HOSTCALL_FUEL, Usage};
+use super::throttle::Throttle;
 use super::traffic::Traffic;
 use super::{clocks, sockets};
 use crate::ports::{PluginLimits, SecretText};
@@ -38,6 +39,8 @@ pub(super) struct Provision {
     pub(super) http: Arc<HttpDoor>,
     /// What it sent and received, by all its stores.
     pub(super) traffic: Arc<Traffic>,
+    /// How fast bodies pass, in all its stores.
+    pub(super) throttle: Arc<Throttle>,
     /// Most memory that one of its stores had, in bytes.
     pub(super) memory_peak: Arc<AtomicU64>,
     /// The one directory.

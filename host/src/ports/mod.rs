@@ -3,12 +3,14 @@
 //! Everything below `job/` (sources, pipeline, plug-ins, catalogue) depends on this module and never on each other's
 //! insides, so that each can be read, replaced and tested alone. Nothing here does I/O.
 
+mod bandwidth;
 mod destination;
 mod meter;
 mod notifier;
 mod settings;
 mod source;
 
+pub use bandwidth::{Bandwidth, BandwidthLimit};
 pub use destination::{
     BodySink, BodySource, Destination, DestinationError, DestinationErrorKind, Limits, Object, ObjectPage, Upload, body_sink,
 };

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Bandwidth;
+
 /// A secret string: zeroized when dropped, `[REDACTED]` in `Debug`.
 pub type SecretText = secrecy::SecretString;
 
@@ -116,6 +118,8 @@ pub struct DestinationSettings {
     pub limits: PluginLimits,
     /// PEM file of further roots to trust for HTTPS.
     pub ca_file: Option<PathBuf>,
+    /// How fast bodies may come and go.
+    pub bandwidth: Bandwidth,
 }
 
 /// Where plug-ins are, and which of them may be used.

@@ -2,6 +2,7 @@
 
 mod advice;
 mod alert;
+mod audit;
 mod init;
 mod letter;
 mod login;
@@ -11,6 +12,7 @@ mod report;
 mod trial;
 
 pub use alert::{AlertText, alert_text};
+pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};
 pub use monthly::{MonthlyText, Trend, growth_names, monthly_text};

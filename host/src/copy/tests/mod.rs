@@ -14,7 +14,14 @@ use crate::ports::Meter;
 /// Retries without waiting.
 fn policy() -> RetryPolicy {
     let short = Duration::from_micros(10);
-    RetryPolicy { attempts: 4, first_pause: short, longest_pause: short, call: Duration::from_secs(60), idle: Duration::from_secs(60) }
+    RetryPolicy {
+        attempts: 4,
+        first_pause: short,
+        longest_pause: short,
+        call: Duration::from_secs(60),
+        idle: Duration::from_secs(60),
+        pace: None,
+    }
 }
 
 /// Bytes in which every offset shows.

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::{PluginComponent, PluginEngine, WasmDestination};
 use crate::ports::{
-    BodySink, BodySource, Destination, DestinationError, DestinationSettings, Grants, NetworkPattern, PluginLimits, body_sink,
+    Bandwidth, BodySink, BodySource, Destination, DestinationError, DestinationSettings, Grants, NetworkPattern, PluginLimits, body_sink,
 };
 
 fn component(folder: &str, variable: &str, name: &str) -> PathBuf {
@@ -63,6 +63,7 @@ fn settings(settings: Value, limits: PluginLimits) -> DestinationSettings {
         grants: Grants { delete: true, ..Grants::default() },
         limits,
         ca_file: None,
+        bandwidth: Bandwidth::default(),
     }
 }
 

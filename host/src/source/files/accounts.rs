@@ -49,6 +49,12 @@ impl Accounts {
     }
 }
 
+/// Name of an account of this machine, where `/etc/passwd` has one for it.
+pub fn user_name(uid: u32) -> Option<String> {
+    let accounts = Accounts::of_this_machine();
+    Some(accounts.user(uid)).filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned())
+}
+
 impl Names {
     /// Both files have the name first and the number third. The first line of a number or name counts, as in libc.
     fn parse(text: &[u8]) -> Self {

@@ -15,6 +15,7 @@ mod mounts;
 #[cfg(test)]
 mod tests;
 
+pub use accounts::user_name;
 pub use archive::{FilesError, archive};
 pub use cat::{Cat, cat_entry};
 pub use compare::{TreeDifference, compare_trees};
