@@ -18,7 +18,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use crate::set::SetName;
 
 pub use set::{Available, Follower, Relief, SpoolSet, SpoolWriter};
-pub use space::SpaceRule;
+pub use space::{SpaceRule, statvfs_free};
 
 /// Extension of a set that is being removed.
 const REMOVED: &str = "removed";
