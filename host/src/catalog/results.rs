@@ -39,7 +39,7 @@ pub struct Delivery {
     pub bytes: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Bytes that were free there before, where the service says.
+    /// Bytes that are free there, where the service or the file system says.
     pub free: Option<u64>,
     /// What went wrong; empty where nothing did.
     pub detail: String,

@@ -286,6 +286,8 @@ pub enum ReportFormat {
     Html,
     /// The figures, as docs/reports.md lists them
     Json,
+    /// The JSON schema of the figures
+    Schema,
 }
 
 /// A service to log in at.

@@ -8,7 +8,7 @@ use super::Exit;
 use super::args::ReportFormat;
 use super::render::Renderer;
 use crate::job::{self, Context, JobError};
-use crate::report::Month;
+use crate::report::{Month, Monthly};
 use crate::text::Locale;
 
 /// Shows or writes the report of `month`; without one, of the month that is not over yet.
@@ -27,6 +27,7 @@ pub(super) fn report(
         ReportFormat::Text => report.text.clone(),
         ReportFormat::Html => report.page.clone(),
         ReportFormat::Json => serde_json::to_string_pretty(&report.monthly).unwrap_or_default(),
+        ReportFormat::Schema => serde_json::to_string_pretty(&schemars::schema_for!(Monthly)).unwrap_or_default(),
     };
     match output {
         Some(file) => {

@@ -33,7 +33,7 @@ use crate::set::{
 };
 use crate::source::files::{FilesError, archive};
 use crate::source::mysql::{DumpContext, MysqlError, Snapshot};
-use crate::spool::{LeftOver, Relief, Spool, SpoolError, SpoolSet};
+use crate::spool::{LeftOver, Relief, Spool, SpoolError, SpoolSet, statvfs_free};
 
 /// Files of a dump between its readers and the archive.
 const ENTRIES_AHEAD: usize = 2;
@@ -895,7 +895,7 @@ pub(super) async fn settle(context: &Context, spool: &SpoolSet, outcomes: &[Dest
         };
         let detail = outcome.error.as_deref().unwrap_or(if outcome.complete { "complete" } else { "incomplete" });
         context.catalog.record_copy(spool.name(), &outcome.name, state, detail)?;
-        context.catalog.record_delivery(spool.name(), &delivery(outcome))?;
+        context.catalog.record_delivery(spool.name(), &delivery(context, outcome))?;
     }
     // Only what is recorded counts, for every destination that is configured now: one that was added or renamed has nothing yet. And what
     // nobody holds stays, whatever the configuration says.
@@ -908,13 +908,16 @@ pub(super) async fn settle(context: &Context, spool: &SpoolSet, outcomes: &[Dest
     Ok(())
 }
 
-fn delivery(outcome: &DestinationOutcome) -> Delivery {
+fn delivery(context: &Context, outcome: &DestinationOutcome) -> Delivery {
+    // A plug-in that writes into a directory cannot ask how much is free there; its host can.
+    let config = context.config.destinations.iter().find(|config| config.settings.name == outcome.name);
+    let directory = config.and_then(|config| config.settings.grants.directory.as_ref());
     Delivery {
         destination: outcome.name.clone(),
         complete: outcome.complete,
         bytes: outcome.bytes,
         seconds: outcome.seconds,
-        free: outcome.free,
+        free: outcome.free.or_else(|| statvfs_free(directory?).ok()),
         detail: outcome.error.clone().unwrap_or_default(),
     }
 }

@@ -19,7 +19,7 @@ use crate::owner::{private_directory, private_file};
 use crate::set::SetName;
 
 pub use set::{Available, Follower, Relief, SpoolSet, SpoolWriter};
-pub use space::SpaceRule;
+pub use space::{SpaceRule, statvfs_free};
 
 /// Extension of a set that is being removed.
 const REMOVED: &str = "removed";

@@ -12,8 +12,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Tells the free bytes of the file system that a directory is on.
 pub(super) type Gauge = Box<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
 
-/// What the file system itself says.
-pub(super) fn statvfs_free(directory: &Path) -> io::Result<u64> {
+/// Bytes that the file system of a directory has free, as it says itself.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn statvfs_free(directory: &Path) -> io::Result<u64> {
     let status = rustix::fs::statvfs(directory)?;
     Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }

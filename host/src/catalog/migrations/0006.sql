@@ -10,7 +10,7 @@ CREATE TABLE results (
     warnings    INTEGER NOT NULL
 ) STRICT;
 
--- How each destination fared with each set, over all attempts; `free` is what the destination said before the last of them.
+-- How each destination fared with each set, over all attempts; `free` is what it said was free at the last of them.
 CREATE TABLE deliveries (
     set_name    TEXT NOT NULL,
     destination TEXT NOT NULL,
