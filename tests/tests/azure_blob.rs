@@ -159,6 +159,7 @@ async fn an_address_to_share_opens_for_its_time_and_a_container_without_policies
         secrets: BTreeMap::from([("account_key".to_owned(), KEY.into())]),
         grants: Grants { network: vec![NetworkPattern::parse(&target)?], ..Grants::default() },
         limits: PluginLimits::default(),
+        bandwidth: cofre::ports::Bandwidth::default(),
         ca_file: None,
     };
     let destination = WasmDestination::new(component, settings)?;

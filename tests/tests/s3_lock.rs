@@ -115,6 +115,7 @@ async fn instance(server: &SeaweedFs, bucket: &str) -> Result<WasmDestination> {
         secrets: BTreeMap::from(secrets.map(|(name, text)| (name.to_owned(), text.into()))),
         grants: Grants { network: vec![NetworkPattern::parse(&server.target())?], delete: true, ..Grants::default() },
         limits: PluginLimits::default(),
+        bandwidth: cofre::ports::Bandwidth::default(),
         ca_file: None,
     };
     let component = PluginEngine::new(None)?.load(&plugins().join("s3.wasm")).await?;
