@@ -21,6 +21,9 @@ const LINE: u64 = 57;
 /// Bytes of a file that are in memory at once: whole lines.
 const PIECE: usize = 57 << 10;
 
+/// The last second that a date can say.
+const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
+
 /// Characters of a subject that are sent; mail programs show fewer.
 const SUBJECT: usize = 500;
 
@@ -142,8 +145,10 @@ fn parts(attachments: Vec<Attachment>, files: &mut Vec<Body>) -> Result<Vec<Sing
     let mut parts = Vec::new();
     for file in attachments {
         let name: String = file.name.chars().map(|c| if c.is_control() || matches!(c, '/' | '\\') { '_' } else { c }).collect();
-        let media_type = ContentType::parse(&file.media_type).or_else(|_| ContentType::parse("application/octet-stream"));
-        let media_type = media_type.map_err(|error| Error::other(format!("cannot name the kind of `{name}`: {error}")))?;
+        let media_type = ContentType::parse(if is_leaf(&file.media_type) { &file.media_type } else { "" });
+        let media_type = media_type
+            .or_else(|_| ContentType::parse("application/octet-stream"))
+            .map_err(|error| Error::other(format!("cannot name the kind of `{name}`: {error}")))?;
         let part = match file.content_id {
             None => lettre::message::Attachment::new(name),
             Some(id) if !id.is_empty() && id.chars().all(|c| c.is_ascii_graphic() && !"<>()\\\",;:".contains(c)) => {
@@ -157,8 +162,13 @@ fn parts(attachments: Vec<Attachment>, files: &mut Vec<Body>) -> Result<Vec<Sing
     Ok(parts)
 }
 
+/// Whether a part of this kind may be Base64: those that hold other parts may not (RFC 2045, section 6.4).
+fn is_leaf(media_type: &str) -> bool {
+    media_type.is_ascii() && !["multipart", "message"].iter().any(|kind| media_type.to_ascii_lowercase().starts_with(kind))
+}
+
 fn headers(head: &Head, message: &Message) -> MessageBuilder {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(message.at_unix_ms);
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(message.at_unix_ms).min(LAST_SECOND);
     let mut builder = lettre::Message::builder().from(head.from.clone());
     if let Some(mailbox) = &head.reply_to {
         builder = builder.reply_to(mailbox.clone());
@@ -402,6 +412,20 @@ mod tests {
         assert!(name.is_some_and(|name| name.starts_with(".._x") && !name.contains(['\r', '\n', '/'])), "{text}");
         let error = Mail::new(&head(), &message, vec![attachment(Some("a>\r\nBcc: eva@example.com"), vec![1])]).err().expect("refused");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_file_that_claims_to_hold_others_is_sent_as_bytes() {
+        for (media_type, sent_as) in [
+            ("image/png", "image/png"),
+            ("Multipart/mixed; boundary=x", "application/octet-stream"),
+            ("no type", "application/octet-stream"),
+        ] {
+            let mut file = attachment(None, vec![1]);
+            media_type.clone_into(&mut file.media_type);
+            let sent = sent(Mail::new(&head(), &Message { at_unix_ms: u64::MAX, ..message() }, vec![file]).expect("worded"));
+            assert!(String::from_utf8(sent).expect("text").contains(&format!("\r\nContent-Type: {sent_as}\r\n")), "{media_type}");
+        }
     }
 
     #[test]
