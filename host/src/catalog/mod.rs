@@ -12,14 +12,17 @@ use serde::Serialize;
 use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod jobs;
+mod proofs;
 
 pub use jobs::JobState;
+pub use proofs::DrillRecord;
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// Why the catalogue cannot be used.
@@ -65,7 +68,7 @@ pub struct Catalog {
 /// One line of a run's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunRecord {
-    /// `run`, `resume`, `verify`, `restore`.
+    /// `run`, `resume`, `verify`, `restore`, `repair`, `drill`.
     pub verb: String,
     /// Set, where there was one.
     pub set: Option<String>,

@@ -6,6 +6,7 @@ mod init;
 mod login;
 mod plugins;
 mod progress;
+mod proofs;
 mod render;
 mod scaffold;
 mod schedule;
