@@ -71,6 +71,10 @@ pub enum Action {
     Verify,
     /// Something was brought back.
     Restore,
+    /// A copy was made whole again out of another.
+    Repair,
+    /// A restore was rehearsed.
+    Drill,
     /// Retention was applied.
     Prune,
     /// One set, or what is left of it, was removed from one place.
@@ -103,6 +107,8 @@ impl Action {
             Self::Resume => "resume",
             Self::Verify => "verify",
             Self::Restore => "restore",
+            Self::Repair => "repair",
+            Self::Drill => "drill",
             Self::Prune => "prune",
             Self::Remove => "remove",
             Self::Pin => "pin",

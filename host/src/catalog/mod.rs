@@ -14,10 +14,12 @@ use crate::set::{ArtifactKind, Manifest, SetName};
 mod audit;
 mod jobs;
 mod outbox;
+mod proofs;
 mod results;
 
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
+pub use proofs::DrillRecord;
 pub use results::{Delivery, PastDelivery, PastRun, RunResult};
 
 const MIGRATIONS: &[&str] = &[
@@ -28,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
+    include_str!("migrations/0008.sql"),
 ];
 
 /// Why the catalogue cannot be used.
@@ -73,7 +76,7 @@ pub struct Catalog {
 /// One line of a run's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunRecord {
-    /// `run`, `resume`, `verify`, `restore`.
+    /// `run`, `resume`, `verify`, `restore`, `repair`, `drill`.
     pub verb: String,
     /// Set, where there was one.
     pub set: Option<String>,

@@ -1,10 +1,12 @@
 //! What can be asked for.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit::Head;
+use crate::config::parse_share;
 
 /// Backups of databases and directories that open without the program that made them.
 #[derive(Debug, Parser)]
@@ -93,17 +95,57 @@ pub enum Command {
         from: Option<String>,
     },
     /// Read sets back and prove them
-    #[command(after_help = "Examples:\n  cofre verify\n  cofre verify all --deep\n  cofre verify backup_2026_03_15_02_00_00 --from cloud")]
+    #[command(
+        after_help = "Examples:\n  cofre verify\n  cofre verify all --deep\n  cofre verify --share 1/4\n  cofre verify backup_2026_03_15_02_00_00 --from cloud"
+    )]
     Verify {
         /// Name of a set, `latest` (at each destination) or `all`
         #[arg(default_value = "latest")]
         set: String,
+        /// A share of all sets, `1/4`: the newest, and those not read for longest; in so many verifications each is read at least once
+        #[arg(long, value_name = "SHARE", conflicts_with = "set", value_parser = parse_share)]
+        share: Option<NonZeroU32>,
         /// Only this destination
         #[arg(long, value_name = "DESTINATION")]
         from: Option<String>,
         /// Also decrypt, decompress and read every archive to its end
         #[arg(long)]
         deep: bool,
+    },
+    /// Mend damaged copies: copy again from another destination what is missing or wrong in them
+    #[command(
+        after_help = "Examples:\n  cofre repair --dry-run\n  cofre repair\n  cofre repair backup_2026_03_15_02_00_00 --to cloud --from disk"
+    )]
+    Repair {
+        /// Name of a set; without one, all whose copies are known to be damaged or incomplete
+        set: Option<String>,
+        /// The destination to mend; without one, those that are known to need it
+        #[arg(long, value_name = "DESTINATION")]
+        to: Option<String>,
+        /// Only from this destination; without one, from the best copy of each object
+        #[arg(long, value_name = "DESTINATION")]
+        from: Option<String>,
+        /// Only read, and say what would be replaced
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Restore the newest set into scratch schemas and a scratch directory, compare all of it, measure the time, and remove the scratch
+    #[command(
+        after_help = "Examples:\n  cofre drill\n  cofre drill --only sql --from cloud\n  cofre drill --set 2026-03-15 --into /srv/scratch"
+    )]
+    Drill {
+        /// Name of a set, `latest`, or a day (2026-03-15)
+        #[arg(long, default_value = "latest")]
+        set: String,
+        /// Only from this destination
+        #[arg(long, value_name = "DESTINATION")]
+        from: Option<String>,
+        /// Only these: `sql`, `config`, a source, a schema or a directory
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Make the scratch directory here, rather than in the spool
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
     },
     /// Restore a set, a schema, a table, a directory or a file
     Restore(RestoreArgs),

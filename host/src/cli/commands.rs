@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{AuditCommand, CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, notify, plugins, schedule};
+use super::{Exit, definition, init, notify, plugins, proofs, schedule};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
-    self, Context, JobError, Measure, PruneRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest, SetChoice, VerifyRequest, What,
-    tell,
+    self, Context, DrillRequest, JobError, Measure, PruneRequest, RepairRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest,
+    SetChoice, VerifyRequest, What, tell,
 };
 use crate::ports::{Meter, Warnings};
 use crate::retention::Pruned;
@@ -47,6 +48,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::List { .. } => "list",
         Command::Show { .. } => "show",
         Command::Verify { .. } => "verify",
+        Command::Repair { .. } => "repair",
+        Command::Drill { .. } => "drill",
         Command::Restore(_) => "restore",
         Command::Resume => "resume",
         Command::Prune { .. } => "prune",
@@ -146,7 +149,16 @@ impl Session {
             Command::Run { only, tag } => self.told(self.run(RunRequest { only, tags: tag })).await,
             Command::List { from } => self.list(from.as_deref()).await,
             Command::Show { set, from } => self.show(&set, from.as_deref()).await,
-            Command::Verify { set, from, deep } => self.told(self.verify(set, from, deep)).await,
+            Command::Verify { set, share, from, deep } => self.told(self.verify((&set, share), from, deep)).await,
+            Command::Repair { set, to, from, dry_run } => {
+                let set = set.as_deref().map(set_named).transpose()?;
+                let request = RepairRequest { set, to, from, dry_run };
+                self.told(proofs::repair(&self.context, (self.renderer, self.locale), &request)).await
+            }
+            Command::Drill { set, from, only, into } => {
+                let request = DrillRequest { set: set_choice(&set)?, from, only, into };
+                self.told(proofs::drill(&self.context, (self.renderer, self.locale), &request)).await
+            }
             Command::Restore(arguments) => self.restore(arguments).await,
             Command::Resume => self.resume().await,
             Command::Prune { from, dry_run } => self.told(self.prune(PruneRequest { from, dry_run })).await,
@@ -238,7 +250,7 @@ impl Session {
     async fn show(self, set: &str, from: Option<&str>) -> Result<Exit, JobError> {
         let set = match set {
             "latest" => None,
-            name => Some(name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?),
+            name => Some(set_named(name)?),
         };
         let (destination, manifest) = job::show(&self.context, set, from).await?;
         let value = serde_json::json!({ "destination": destination, "manifest": manifest });
@@ -253,12 +265,13 @@ impl Session {
         Ok(if manifest.is_whole() { Exit::Done } else { Exit::Warnings })
     }
 
-    async fn verify(&self, set: String, from: Option<String>, deep: bool) -> Result<Exit, JobError> {
-        let named = match set.as_str() {
-            "latest" | "all" => None,
-            name => Some(name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?),
+    async fn verify(&self, (set, share): (&str, Option<NonZeroU32>), from: Option<String>, deep: bool) -> Result<Exit, JobError> {
+        let (named, every) = match set {
+            "latest" => (None, share),
+            "all" => (None, Some(NonZeroU32::MIN)),
+            name => (Some(set_named(name)?), None),
         };
-        let request = VerifyRequest { set: named, all: set == "all", from, deep };
+        let request = VerifyRequest { set: named, every, from, deep };
         let meter = Arc::new(Meter::default());
         let progress = self.renderer.progress("verify", &meter, self.locale);
         let copies = job::verify(&self.context, &request, meter).await;
@@ -275,6 +288,9 @@ impl Session {
                             bytes: copy.bytes,
                             problems: copy.problems.clone(),
                             warnings: copy.warnings.clone(),
+                            damaged: copy.damaged,
+                            good: copy.good.as_ref().map(|good| (good.destination.clone(), good.verified.clone())),
+                            mend: copy.mend.clone(),
                         },
                         self.locale,
                     )
@@ -353,7 +369,7 @@ impl Session {
     }
 
     async fn pin(self, set: &str, wanted: bool) -> Result<Exit, JobError> {
-        let set = set.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))?;
+        let set = set_named(set)?;
         let places = job::pin(&self.context, set, wanted).await?;
         self.renderer.result("pin", &places, || {
             let state = |place: &job::Pinned| match (&place.error, place.has, place.pinned) {
@@ -428,15 +444,21 @@ fn facts(report: &RunReport, started: jiff::ZonedDateTime) -> RunFacts {
     }
 }
 
+fn set_named(name: &str) -> Result<SetName, JobError> {
+    name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))
+}
+
+fn set_choice(text: &str) -> Result<SetChoice, JobError> {
+    match (text, text.parse::<SetName>(), text.parse::<jiff::civil::Date>()) {
+        ("latest", ..) => Ok(SetChoice::Latest),
+        (_, Ok(name), _) => Ok(SetChoice::Named(name)),
+        (_, _, Ok(day)) => Ok(SetChoice::Day(day)),
+        _ => Err(JobError::Request(format!("`{text}` is neither a set, nor `latest`, nor a day such as 2026-03-15"))),
+    }
+}
+
 fn restore_request(arguments: RestoreArgs) -> Result<RestoreRequest, JobError> {
-    let set = match arguments.set.as_str() {
-        "latest" => SetChoice::Latest,
-        text => match (text.parse::<SetName>(), text.parse::<jiff::civil::Date>()) {
-            (Ok(name), _) => SetChoice::Named(name),
-            (_, Ok(day)) => SetChoice::Day(day),
-            _ => return Err(JobError::Request(format!("`{text}` is neither a set, nor `latest`, nor a day such as 2026-03-15"))),
-        },
-    };
+    let set = set_choice(&arguments.set)?;
     let what = match (arguments.path, arguments.glob, arguments.artifact) {
         (Some(path), ..) => What::Path(path),
         (_, Some(glob), _) => What::Glob(glob),

@@ -10,6 +10,7 @@ mod login;
 mod notify;
 mod plugins;
 mod progress;
+mod proofs;
 mod render;
 mod report;
 mod scaffold;

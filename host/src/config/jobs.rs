@@ -2,6 +2,7 @@
 //! week, a report each month.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use super::diagnostics::Problems;
 use super::retention::RawRetention;
-use super::units::parse_duration;
+use super::units::{parse_duration, parse_share};
 use crate::schedule::{Action, JobSpec, Overlap, Schedule, Window};
 
 /// What the daemon does, and when.
@@ -19,20 +20,22 @@ use crate::schedule::{Action, JobSpec, Overlap, Schedule, Window};
 pub struct RawJob {
     /// Name of the job.
     pub name: String,
-    /// `run`, `verify`, `prune` or `report`.
+    /// `run`, `verify`, `prune`, `drill` or `report`.
     pub action: String,
     /// Five fields, minute hour day month weekday (`0 2 * * *`), or `@hourly`, `@daily`, `@weekly`, `@monthly`.
     pub schedule: String,
     /// Time zone of the schedule, for example `America/Sao_Paulo`. Default: `time_zone` of the configuration.
     pub time_zone: Option<String>,
-    /// `run`: only these, as `cofre run --only`. Default: everything.
+    /// `run`, `drill`: only these, as `cofre run --only`. Default: everything.
     pub only: Vec<String>,
     /// `run`: tags of its sets.
     pub tags: Vec<String>,
     /// `run`: which of its sets stay; its keys lie over those of `[retention]`.
     pub retention: Option<RawRetention>,
-    /// `verify`: all sets, rather than the newest at each destination. Default false.
+    /// `verify`: all sets, rather than the newest at each destination. Default true.
     pub all: Option<bool>,
+    /// `verify`: only a share of the sets each time, `1/4`; each is read at least once in so many verifications. Default: all of them.
+    pub share: Option<String>,
     /// `verify`: also decrypt and read every archive. Default false.
     pub deep: Option<bool>,
     /// It begins up to so much later, each time by another share of it. Default `0s`.
@@ -121,8 +124,9 @@ fn job(index: usize, raw: &RawJob, general: &TimeZone, problems: &mut Problems<'
 
 /// What a job does. A key that another action has means nothing here, and whoever wrote it believes otherwise.
 fn action(index: usize, raw: &RawJob, problems: &mut Problems<'_>) -> Option<Action> {
-    let of_run = [("only", !raw.only.is_empty()), ("tags", !raw.tags.is_empty()), ("retention", raw.retention.is_some())];
-    let of_verify = [("all", raw.all.is_some()), ("deep", raw.deep.is_some())];
+    let of_selections = [("only", !raw.only.is_empty())];
+    let of_run = [("tags", !raw.tags.is_empty()), ("retention", raw.retention.is_some())];
+    let of_verify = [("all", raw.all.is_some()), ("share", raw.share.is_some()), ("deep", raw.deep.is_some())];
     let mut foreign = |keys: &[(&'static str, bool)]| {
         for (key, _) in keys.iter().filter(|(_, written)| *written) {
             problems.add(("job", index, key), format!("a job with action `{}` has no `{key}`", raw.action));
@@ -134,10 +138,12 @@ fn action(index: usize, raw: &RawJob, problems: &mut Problems<'_>) -> Option<Act
             Some(Action::Run { only: raw.only.clone(), tags: raw.tags.clone() })
         }
         "verify" => {
+            foreign(&of_selections);
             foreign(&of_run);
-            Some(Action::Verify { all: raw.all.unwrap_or(false), deep: raw.deep.unwrap_or(false) })
+            Some(Action::Verify { every: every(index, raw, problems), deep: raw.deep.unwrap_or(false) })
         }
         "prune" => {
+            foreign(&of_selections);
             foreign(&of_run);
             foreign(&of_verify);
             Some(Action::Prune)
@@ -147,10 +153,29 @@ fn action(index: usize, raw: &RawJob, problems: &mut Problems<'_>) -> Option<Act
             foreign(&of_verify);
             Some(Action::Report)
         }
+        "drill" => {
+            foreign(&of_run);
+            foreign(&of_verify);
+            Some(Action::Drill { only: raw.only.clone() })
+        }
         other => {
-            problems.add(("job", index, "action"), format!("`{other}` is no action; write `run`, `verify`, `prune` or `report`"));
+            problems.add(("job", index, "action"), format!("`{other}` is no action; write `run`, `verify`, `prune`, `drill` or `report`"));
             None
         }
+    }
+}
+
+/// In how many verifications each set is read; `None` is the newest each time.
+fn every(index: usize, raw: &RawJob, problems: &mut Problems<'_>) -> Option<NonZeroU32> {
+    let share = raw.share.as_deref().and_then(|text| problems.keep(("job", index, "share"), parse_share(text)));
+    match (raw.all.unwrap_or(true), &raw.share) {
+        (false, Some(_)) => {
+            problems
+                .add(("job", index, "share"), "`all = false` is the newest sets alone, of which there is no share; leave one of them out");
+            None
+        }
+        (false, None) => None,
+        (true, _) => Some(share.unwrap_or(NonZeroU32::MIN)),
     }
 }
 
@@ -182,7 +207,30 @@ mod tests {
         let jobs = resolved("time_zone = 'America/Sao_Paulo'\n").expect("good");
         let told: Vec<_> = jobs.iter().map(|job| (job.name.as_str(), job.action.name(), job.schedule.text())).collect();
         assert_eq!(told, DEFAULTS);
+        assert_eq!(jobs[2].action, Action::Verify { every: Some(NonZeroU32::MIN), deep: false });
         assert!(jobs.iter().all(|job| job.catch_up && job.schedule.zone().iana_name() == Some("America/Sao_Paulo")));
+    }
+
+    #[test]
+    fn a_verification_reads_all_sets_a_share_of_them_or_the_newest() {
+        let of = |more: &str| {
+            let text = format!("[[job]]\nname = 'a'\naction = 'verify'\nschedule = '@weekly'\n{more}");
+            resolved(&text).map(|jobs| jobs[0].action.clone())
+        };
+        let reads = |every: Option<u32>| Ok(Action::Verify { every: every.and_then(NonZeroU32::new), deep: false });
+        assert_eq!(of(""), reads(Some(1)));
+        assert_eq!(of("share = '1/4'\n"), reads(Some(4)));
+        assert_eq!(of("all = false\n"), reads(None));
+        for wrong in ["share = '1/0'\n", "share = '4'\n", "share = '2/4'\n", "share = '1/4'\nall = false\n", "only = ['sql']\n"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_drill_may_be_of_some_things_only() {
+        let jobs = resolved("[[job]]\nname = 'a'\naction = 'drill'\nschedule = '@monthly'\nonly = ['sql']\n").expect("good");
+        assert_eq!(jobs[0].action, Action::Drill { only: vec!["sql".to_owned()] });
+        assert!(resolved("[[job]]\nname = 'a'\naction = 'drill'\nschedule = '@monthly'\ndeep = true\n").is_err());
     }
 
     #[test]

@@ -25,4 +25,4 @@ pub use resolved::{
     StorageSettings,
 };
 pub use trial::{TrialConfig, TrialRefusal};
-pub use units::{format_size, parse_duration, parse_size};
+pub use units::{format_size, parse_duration, parse_share, parse_size};

@@ -1,5 +1,6 @@
 //! Sizes (`64MiB`) and durations (`90s`, `15m`) as people write them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 const SIZES: [(&str, u64); 9] = [
@@ -40,6 +41,15 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let factor = DURATIONS.iter().find(|(name, _)| *name == unit.trim()).map(|(_, factor)| *factor);
     let milliseconds = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     milliseconds.map(Duration::from_millis).ok_or_else(fail)
+}
+
+/// Reads a share, `1/4`: in how many times all of it is done once.
+///
+/// # Errors
+/// When the text is none, with the form that is.
+pub fn parse_share(text: &str) -> Result<NonZeroU32, String> {
+    let every = text.trim().strip_prefix("1/").and_then(|every| every.trim().parse().ok());
+    every.ok_or_else(|| format!("`{text}` is not a share; write for example `1/4`: each set is read at least once in 4 verifications"))
 }
 
 /// A size for people: three digits and a binary unit.

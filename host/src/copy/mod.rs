@@ -2,6 +2,7 @@
 
 mod clean_up;
 mod file;
+mod replace;
 mod session;
 mod set;
 mod small;
@@ -14,6 +15,7 @@ use crate::ports::{DestinationError, DestinationErrorKind};
 
 pub use clean_up::{CleanedUp, NotRetired, clean_up, retire};
 pub use file::{CopyContext, CopyJob, Expected, copy_file};
+pub use replace::{limits_of, replace};
 pub use set::{DestinationOutcome, Lane, SetCopies};
 pub use small::{put_small, remove_small};
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::catalog::JobState;
-use crate::job::{self, Context, JobError, PruneRequest, RunRequest, VerifyRequest, tell};
+use crate::job::{self, Context, DrillRequest, JobError, PruneRequest, RunRequest, SetChoice, VerifyRequest, tell};
 use crate::notify::{Advice, Alert, Event};
 use crate::ports::Meter;
 use crate::report::Month;
@@ -35,7 +35,7 @@ const BUSY: Duration = Duration::from_secs(60);
 pub struct Turn {
     /// The job.
     pub job: String,
-    /// What it does: `run`, `verify`, `prune`, `report`.
+    /// What it does: `run`, `verify`, `prune`, `drill`, `report`.
     pub action: &'static str,
     /// When it began, RFC 3339.
     pub at: Timestamp,
@@ -228,12 +228,22 @@ async fn act(context: &Context, action: &Action) -> Result<(Outcome, String), Jo
             let report = job::run(context, &RunRequest { only: only.clone(), tags: tags.clone() }, meter).await?;
             Ok((of(report.is_good(), report.warnings_total == 0), report.set))
         }
-        Action::Verify { all, deep } => {
-            let copies = job::verify(context, &VerifyRequest { all: *all, deep: *deep, ..VerifyRequest::default() }, meter).await?;
+        Action::Verify { every, deep } => {
+            let copies = job::verify(context, &VerifyRequest { every: *every, deep: *deep, ..VerifyRequest::default() }, meter).await?;
             let problems = job::told_of_copies(&copies, |copy| &copy.problems);
             let sound = copies.iter().all(|copy| copy.warnings.is_empty());
             let detail = if problems.is_empty() { format!("{} copies", copies.len()) } else { problems.clone() };
             Ok((of(problems.is_empty(), sound), detail))
+        }
+        Action::Drill { only } => {
+            let request = DrillRequest { set: SetChoice::Latest, from: None, only: only.clone(), into: None };
+            let report = job::drill(context, &request, meter).await?;
+            let detail = if report.good {
+                format!("{}: {:.0} s to recover {} artifacts", report.set, report.recovery_seconds, report.parts.len())
+            } else {
+                format!("{}: {}", report.set, report.problems().join("; "))
+            };
+            Ok((of(report.good, report.is_quiet()), detail))
         }
         Action::Prune => {
             let places = job::prune(context, &PruneRequest::default()).await?;

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{FetchError, JobError, ProduceError, Report, RunReport, VerifiedCopy};
+use super::{DrillReport, DrilledPart, FetchError, JobError, ProduceError, RepairedCopy, Report, RunReport, VerifiedCopy};
 use crate::copy::DestinationOutcome;
 use crate::notify::{Advice, Alert, Event, Problem, Severity};
 use crate::pipeline::PipelineError;
@@ -177,6 +177,52 @@ fn problems_of_copy(copy: &VerifiedCopy, all: &[VerifiedCopy]) -> Vec<Problem> {
         (false, _) => Advice::of_words(message),
     };
     copy.problems.iter().map(|message| Problem { subject: subject.clone(), message: message.clone(), advice: advice(message) }).collect()
+}
+
+/// Of a rehearsed restore.
+pub fn of_drill(report: &DrillReport) -> Alert {
+    let (event, title) = match report.good {
+        true => (Event::DrillDone, format!("{} came back whole in {:.0} s", report.set, report.recovery_seconds)),
+        false => (Event::DrillFailed, format!("not all of {} came back as it was", report.set)),
+    };
+    let warnings = report.warnings.iter().take(WARNINGS_TOLD).map(|warning| format!("{}: {}", warning.subject, warning.message));
+    let mut alert = Alert::new(event, report.finished, &title)
+        .about("drill")
+        .with("set", report.set.as_str())
+        .with("started", report.started.to_string())
+        .with("finished", report.finished.to_string())
+        .with("plain", report.plain)
+        .with("stored", report.stored)
+        .with("recovery_seconds", report.recovery_seconds)
+        .with_list("warning_list", warnings);
+    if report.good && !report.is_quiet() {
+        alert.severity = Severity::Warning;
+    }
+    let problem =
+        |part: &DrilledPart| Some(Problem { subject: part.artifact.clone(), message: part.problem.clone()?, advice: Advice::Differs });
+    let problems: Vec<Problem> = report.parts.iter().filter_map(problem).collect();
+    if problems.is_empty() { alert } else { alert.with_problems(&problems) }
+}
+
+/// Of a repair.
+pub fn of_repair(copies: &[RepairedCopy], at: Timestamp) -> Alert {
+    let bad: Vec<&RepairedCopy> = copies.iter().filter(|copy| !copy.is_good()).collect();
+    let (event, title) = match bad.len() {
+        0 => (Event::RepairDone, format!("{} copies are whole", copies.len())),
+        bad => (Event::RepairFailed, format!("{bad} of {} copies could not be made whole", copies.len())),
+    };
+    let place = |copy: &RepairedCopy| json!({ "name": copy.destination, "set": copy.set, "good": copy.is_good() });
+    let alert = Alert::new(event, at, &title)
+        .about("repair")
+        .with("copies", copies.len())
+        .with("places", copies.iter().take(WARNINGS_TOLD).map(place).collect::<Vec<_>>());
+    let problem = |copy: &&RepairedCopy| Problem {
+        subject: format!("{} · {}", copy.set, copy.destination),
+        message: copy.problems.join("; "),
+        advice: Advice::of_words(&copy.problems.join("; ")),
+    };
+    let problems: Vec<Problem> = bad.iter().map(problem).collect();
+    if problems.is_empty() { alert } else { alert.with_problems(&problems) }
 }
 
 /// Of a clean-up.

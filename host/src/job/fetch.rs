@@ -376,6 +376,11 @@ impl VerifiedArtifact {
         &self.record
     }
 
+    /// The ciphertext itself.
+    pub(super) fn into_file(self) -> File {
+        self.file
+    }
+
     /// Decrypts and decompresses: the bytes of the tar. One reader at a time: they share the file's position.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ use crate::ports::Destination;
 use crate::retention::{Held, Pruned, PrunedSet, Version, VersionState, decide};
 use crate::set::SetName;
 
+/// What the catalogue says of a copy whose removal has begun.
+pub(super) const REMOVED_BY_RETENTION: &str = "removed by retention";
+
 /// What to look after.
 #[derive(Debug, Clone, Default)]
 pub struct PruneRequest {
@@ -212,7 +215,7 @@ impl<'a> Place<'a> {
         let before = catalog.copies(set)?.into_iter().find(|(name, _)| name == self.name()).map(|(_, state)| state);
         let sessions = catalog.uploads(set, self.name())?;
         // First, so that nobody takes for a copy what is half gone.
-        catalog.record_copy(set, self.name(), CopyState::GivenUp, "removed by retention")?;
+        catalog.record_copy(set, self.name(), CopyState::GivenUp, REMOVED_BY_RETENTION)?;
         let lane = self.context.lane(set, self.config, Arc::clone(&self.destination));
         match retire(&lane, &format!("{set}/"), &sessions).await {
             Ok(()) => Ok(catalog.forget_copy(set, self.name())?),

@@ -25,6 +25,8 @@ use crate::set::{ArtifactKind, ArtifactRecord, Passport, SetName, stem_of};
 use before::Outlook;
 use choice::{Chosen, HeldCopy};
 
+pub(super) use choice::choose;
+
 /// Failures that an error lists.
 const FAILURES_TOLD: usize = 10;
 
@@ -116,13 +118,12 @@ pub struct Restored {
 pub async fn restore(context: &Context, request: &RestoreRequest, report: (Arc<Warnings>, Arc<Meter>)) -> Result<Vec<Restored>, JobError> {
     let server = before::check_request(context, request)?;
     let passphrase = context.config.passphrase()?;
-    let Chosen { copies, records } = choice::choose(context, request, &passphrase, &report.0).await?;
+    let Chosen { copies, records } = choose(context, request, &passphrase, &report.0).await?;
     before::check_records(request, &records)?;
     let set = copies[0].sealed.manifest().set;
     let intent = announced(context, request, (set, copies[0].place.name()))?;
     let number = context.catalog.begin_run("restore", Some(set))?;
-    let (warnings, meter) = report;
-    let work = Restore { context, request, passphrase, copies: &copies, server, passport: OnceCell::new(), warnings, meter };
+    let work = Restore { server, ..Restore::new((context, request, passphrase), &copies, report) };
     let result = work.go(&records).await;
     let (outcome, detail) = match &result {
         Ok(_) if request.dry_run => (Outcome::Done, "dry run".to_owned()),
@@ -163,7 +164,8 @@ fn announced<'a>(context: &'a Context, request: &RestoreRequest, (set, from): (S
     Ok(context.audit.begin(Action::Restore, &set, &facts))
 }
 
-struct Restore<'a> {
+/// A restore at work; a drill goes through the same steps.
+pub(super) struct Restore<'a> {
     context: &'a Context,
     request: &'a RestoreRequest,
     passphrase: Passphrase,
@@ -175,6 +177,17 @@ struct Restore<'a> {
     meter: Arc<Meter>,
 }
 
+impl<'a> Restore<'a> {
+    /// One from these copies of a set, not into a database.
+    pub(super) fn new(
+        (context, request, passphrase): (&'a Context, &'a RestoreRequest, Passphrase),
+        copies: &'a [HeldCopy<'a>],
+        (warnings, meter): (Arc<Warnings>, Arc<Meter>),
+    ) -> Self {
+        Self { context, request, passphrase, copies, server: None, passport: OnceCell::new(), warnings, meter }
+    }
+}
+
 impl Restore<'_> {
     async fn go(&self, records: &[ArtifactRecord]) -> Result<Vec<Restored>, JobError> {
         let outlook = self.look_ahead(records).await?;
@@ -183,7 +196,7 @@ impl Restore<'_> {
         }
         let (mut done, mut failed, mut entries) = (Vec::new(), Vec::new(), 0);
         if matches!(self.request.what, What::All | What::Artifact(_) | What::Schemas { table: None, .. }) {
-            self.meter.expect(records.iter().map(|record| record.plain).sum());
+            self.expect(records);
         }
         for record in records {
             match self.one(record, &mut entries).await {
@@ -206,6 +219,11 @@ impl Restore<'_> {
             What::Glob(pattern) if wrote_nothing => Err(JobError::Request(format!("nothing in the backup matches `{pattern}`"))),
             _ => Ok(done),
         }
+    }
+
+    /// Tells the meter what is to come.
+    pub(super) fn expect(&self, records: &[ArtifactRecord]) {
+        self.meter.expect(records.iter().map(|record| record.plain).sum());
     }
 
     /// What would come of an artifact.
@@ -236,7 +254,7 @@ impl Restore<'_> {
         let detail = match &self.request.target {
             RestoreTarget::Database { into, .. } => self.load(artifact, into.as_deref().unwrap_or(&record.name)).await?,
             RestoreTarget::Directory(directory) => {
-                let report = self.unpack(artifact, &folder(directory, record)).await?;
+                let report = self.unpack(Arc::new(artifact), &folder(directory, record)).await?;
                 *entries += report.entries;
                 format!("{} entries, {} bytes", report.entries, report.bytes)
             }
@@ -246,7 +264,7 @@ impl Restore<'_> {
     }
 
     /// From the first copy that has it whole: a damaged or unreachable one is passed over with a warning.
-    async fn fetch(&self, record: &ArtifactRecord) -> Result<(String, VerifiedArtifact), JobError> {
+    pub(super) async fn fetch(&self, record: &ArtifactRecord) -> Result<(String, VerifiedArtifact), JobError> {
         let mut last = None;
         for copy in self.copies {
             let Some(record) = copy.sealed.manifest().artifact(&record.key) else { continue };

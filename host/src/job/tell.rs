@@ -72,8 +72,7 @@ pub fn raise_with(context: &Context, alert: Alert, words: Option<&Words>, files:
 
 /// Puts down a report for whoever hears of it.
 pub fn raise_report(context: &Context, report: &Report) {
-    let mut alert = Alert::new(Event::ReportMonthly, Timestamp::now(), &report.subject).with("month", report.month.to_string());
-    alert.severity = report.severity;
+    let alert = alert::of_report(report, Timestamp::now());
     let words = Words { subject: report.subject.clone(), text: report.text.clone(), html: report.html.clone() };
     let file = |file: &ReportFile| LetterFile {
         name: file.name.clone(),

@@ -1,6 +1,9 @@
 //! Reads sets back from their destinations and proves them: seal, sizes, digests; and with `deep` decrypts, decompresses
-//! and walks every archive to its last byte (trap 1).
+//! and walks every archive to its last byte (trap 1). What is damaged is told with the copy that is still good, and the command that mends it.
 
+mod share;
+
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,23 +11,26 @@ use sha2::{Digest, Sha256};
 
 use super::context::{Context, JobError};
 use super::fetch::{Download, FetchError, Reader};
+use super::good_copy::{GoodCopy, good_copies, mend};
 use super::inspect::list_at;
 use super::{alert, tell};
 use crate::audit::{Action, Outcome};
+use crate::catalog::{CopyRecord, CopyState};
 use crate::config::DestinationConfig;
 use crate::notify::Event;
 use crate::pipeline::Passphrase;
 use crate::pipeline::tar::TarReader;
 use crate::ports::{Destination, Meter};
 use crate::set::{Manifest, MissingRecord, SetName, set_key};
+use share::Known;
 
 /// What to verify.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyRequest {
-    /// One set; `None` is the newest at each destination.
+    /// One set, and nothing else.
     pub set: Option<SetName>,
-    /// Every set.
-    pub all: bool,
+    /// In how many verifications each set is read at least once: 1 is all of them each time. `None` is the newest at each destination.
+    pub every: Option<NonZeroU32>,
     /// One destination; `None` is all.
     pub from: Option<String>,
     /// Also decrypt and read every archive.
@@ -46,6 +52,10 @@ pub struct VerifiedCopy {
     pub warnings: Vec<String>,
     /// Whether what is wrong is damage, rather than a destination out of reach.
     pub damaged: bool,
+    /// Where a damaged copy can be had again: the best of the other copies.
+    pub good: Option<GoodCopy>,
+    /// The command that mends it from there.
+    pub mend: Option<String>,
 }
 
 /// Verifies copies.
@@ -61,7 +71,12 @@ pub async fn verify(context: &Context, request: &VerifyRequest, meter: Arc<Meter
 async fn recorded(context: &Context, request: &VerifyRequest, meter: &Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
     let passphrase = context.config.passphrase()?;
     let number = context.catalog.begin_run("verify", request.set)?;
-    let what = request.set.map_or_else(|| if request.all { "all" } else { "latest" }.to_owned(), |set| set.to_string());
+    let what = match (request.set, request.every) {
+        (Some(set), _) => set.to_string(),
+        (None, Some(NonZeroU32::MIN)) => "all".to_owned(),
+        (None, Some(every)) => format!("1/{every}"),
+        (None, None) => "latest".to_owned(),
+    };
     let facts = [("from", request.from.as_deref().unwrap_or_default()), ("deep", if request.deep { "yes" } else { "" })];
     let intent = context.audit.begin(Action::Verify, &what, &facts);
     let result = verify_all(context, request, (&passphrase, meter)).await;
@@ -76,10 +91,16 @@ async fn recorded(context: &Context, request: &VerifyRequest, meter: &Arc<Meter>
     result
 }
 
-/// All lines of a kind about copies, each with its destination: `told(&copies, |copy| &copy.problems)`.
+/// All lines of a kind about copies, each with its set and destination, and with what mends it: `told(&copies, |copy| &copy.problems)`.
 pub fn told(copies: &[VerifiedCopy], what: impl Fn(&VerifiedCopy) -> &Vec<String>) -> String {
-    let lines = copies.iter().flat_map(|copy| what(copy).iter().map(|line| format!("{}: {line}", copy.destination)));
-    lines.collect::<Vec<_>>().join("; ")
+    let subject =
+        |copy: &VerifiedCopy| if copy.set.is_empty() { copy.destination.clone() } else { format!("{} · {}", copy.set, copy.destination) };
+    let of = |copy: &VerifiedCopy| {
+        let lines: Vec<String> = what(copy).iter().map(|line| format!("{}: {line}", subject(copy))).collect();
+        let mend = copy.mend.iter().filter(|_| !lines.is_empty()).map(|mend| format!("{}: mend it with: {mend}", subject(copy)));
+        lines.iter().cloned().chain(mend).collect::<Vec<_>>()
+    };
+    copies.iter().flat_map(of).collect::<Vec<_>>().join("; ")
 }
 
 /// A destination, and the sets there that are to be verified.
@@ -87,6 +108,14 @@ struct Place<'a> {
     config: &'a DestinationConfig,
     destination: Arc<dyn Destination>,
     sets: Vec<SetName>,
+    /// Sets that were complete there, and whose seal is gone.
+    lost: Vec<SetName>,
+}
+
+impl Place<'_> {
+    fn name(&self) -> &str {
+        &self.config.settings.name
+    }
 }
 
 async fn verify_all(
@@ -96,10 +125,11 @@ async fn verify_all(
 ) -> Result<Vec<VerifiedCopy>, JobError> {
     let mut verified = Vec::new();
     let mut places = Vec::new();
+    let known = context.catalog.all_copies()?;
     for config in context.chosen(request.from.as_deref())? {
         let destination = config.settings.name.clone();
-        match place(context, config, request).await {
-            Ok(place) if place.sets.is_empty() => {
+        match place(context, config, request, &known).await {
+            Ok(place) if place.sets.is_empty() && place.lost.is_empty() => {
                 verified.push(VerifiedCopy {
                     destination,
                     problems: vec!["there is no complete set".to_owned()],
@@ -111,37 +141,106 @@ async fn verify_all(
             Err(error) => verified.push(VerifiedCopy { destination, problems: vec![error.to_string()], ..VerifiedCopy::default() }),
         }
     }
-    let newest = places.iter().filter_map(|place| place.sets.first().map(|set| (*set, &place.config.settings.name))).max();
+    let newest = places.iter().filter_map(|place| place.sets.first().map(|set| (*set, place.name()))).max();
     for place in &places {
-        let name = &place.config.settings.name;
+        verified.extend(place.lost.iter().map(|set| lost(*set, place.name())));
         for set in &place.sets {
             let reader = Reader::new(context, place.config, place.destination.as_ref());
             let work = OneCopy { context, reader, passphrase, deep: request.deep, meter };
             let mut copy = work.verify(*set).await?;
-            let problem = (!copy.problems.is_empty()).then(|| copy.problems.join("; "));
-            if copy.damaged || problem.is_none() {
-                context.catalog.record_verification(*set, name, problem.as_deref())?;
+            if copy.damaged && was_removed(context, &known, (*set, place.name()))? {
+                continue;
             }
             if let Some((newest, elsewhere)) =
                 newest.filter(|(newest, _)| request.set.is_none() && *newest > place.sets[0] && *set == place.sets[0])
             {
                 copy.warnings.push(format!("it is the newest set here, but `{elsewhere}` has a newer one: {newest}"));
             }
+            record(context, *set, &copy)?;
             verified.push(copy);
         }
+        for set in &place.lost {
+            record(context, *set, &lost(*set, place.name()))?;
+        }
     }
+    advise(context, &mut verified)?;
     Ok(verified)
 }
 
-async fn place<'a>(context: &Context, config: &'a DestinationConfig, request: &VerifyRequest) -> Result<Place<'a>, JobError> {
+fn record(context: &Context, set: SetName, copy: &VerifiedCopy) -> Result<(), JobError> {
+    let problem = (!copy.problems.is_empty()).then(|| copy.problems.join("; "));
+    if copy.damaged || problem.is_none() {
+        context.catalog.record_verification(set, &copy.destination, problem.as_deref())?;
+    }
+    Ok(())
+}
+
+fn lost(set: SetName, destination: &str) -> VerifiedCopy {
+    VerifiedCopy {
+        set: set.to_string(),
+        destination: destination.to_owned(),
+        problems: vec!["this set was complete here, and its seal is gone: files of it were removed, or all of it".to_owned()],
+        damaged: true,
+        ..VerifiedCopy::default()
+    }
+}
+
+/// Whether retention has removed a copy while it was read, so that nothing is wrong with it.
+fn was_removed(context: &Context, known: &[(SetName, CopyRecord)], (set, destination): (SetName, &str)) -> Result<bool, JobError> {
+    if !known.iter().any(|(other, copy)| *other == set && copy.destination == destination && !copy.given_up) {
+        return Ok(false);
+    }
+    let now = context.catalog.copies(set)?;
+    Ok(now.iter().find(|(name, _)| name == destination).is_none_or(|(_, state)| *state == CopyState::GivenUp))
+}
+
+/// Names the copy that is still good, and what mends the one that is not.
+fn advise(context: &Context, verified: &mut [VerifiedCopy]) -> Result<(), JobError> {
+    if !verified.iter().any(|copy| copy.damaged) {
+        return Ok(());
+    }
+    let known = context.catalog.all_copies()?;
+    let configured = |copy: &CopyRecord| context.config.destinations.iter().any(|config| config.settings.name == copy.destination);
+    for copy in verified.iter_mut().filter(|copy| copy.damaged) {
+        let of_set = known.iter().filter(|(set, other)| set.to_string() == copy.set && configured(other));
+        let others: Vec<CopyRecord> = of_set.map(|(_, other)| other.clone()).collect();
+        copy.good = good_copies(&others, &copy.destination).into_iter().next();
+        copy.mend = copy.good.as_ref().map(|_| mend(&copy.set, &copy.destination));
+    }
+    Ok(())
+}
+
+async fn place<'a>(
+    context: &Context,
+    config: &'a DestinationConfig,
+    request: &VerifyRequest,
+    known: &[(SetName, CopyRecord)],
+) -> Result<Place<'a>, JobError> {
     let destination = context.destination(config).await?;
-    let sets = if let Some(set) = request.set {
-        vec![set]
-    } else {
-        let sets = list_at(destination.as_ref()).await?.into_iter().filter(|set| set.complete).map(|set| set.name);
-        if request.all { sets.collect() } else { sets.take(1).collect() }
+    if let Some(set) = request.set {
+        return Ok(Place { config, destination, sets: vec![set], lost: Vec::new() });
+    }
+    let name = config.settings.name.as_str();
+    let listed = list_at(destination.as_ref()).await?.into_iter().filter(|set| set.complete).map(|set| set.name);
+    let Some(every) = request.every else {
+        return Ok(Place { config, destination, sets: listed.take(1).collect(), lost: Vec::new() });
     };
-    Ok(Place { config, destination, sets })
+    let listed: Vec<SetName> = listed.collect();
+    let known: Vec<_> = known.iter().filter(|(_, copy)| copy.destination == name).collect();
+    let should_be_there = |copy: &CopyRecord| copy.complete || (copy.problem.is_some() && !copy.given_up);
+    // What retention has removed since is nothing that is missing.
+    let still = context.catalog.all_copies()?;
+    let is_still_there =
+        |set: &SetName| still.iter().any(|(other, copy)| other == set && copy.destination == name && should_be_there(copy));
+    let missing = known.iter().filter(|(set, copy)| should_be_there(copy) && !listed.contains(set));
+    let lost = missing.map(|(set, _)| *set).filter(is_still_there).collect();
+    let verified = |set: &SetName| known.iter().find(|(other, _)| other == set)?.1.verified.as_deref()?.parse().ok();
+    let sets: Vec<Known> = listed.iter().map(|set| Known { set: *set, verified: verified(set) }).collect();
+    let sets = share::chosen(&sets, &context.catalog.rounds(name)?, (every, jiff::Timestamp::now()));
+    if every.get() > 1 {
+        context.catalog.begin_round(name)?;
+    }
+    Ok(Place { config, destination, sets, lost })
 }
 
 /// What a set does not hold, in words; a copy of it can be sound all the same.

@@ -1,5 +1,6 @@
 //! One scheduled job, and whether it is due.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::civil::Time;
@@ -25,10 +26,15 @@ pub enum Action {
     },
     /// Reads copies back and proves them.
     Verify {
-        /// All sets, rather than the newest at each destination.
-        all: bool,
+        /// In how many verifications each set is read at least once, 1 being all each time; `None` is the newest at each destination.
+        every: Option<NonZeroU32>,
         /// Also decrypts and reads every archive.
         deep: bool,
+    },
+    /// Restores the newest set into a scratch and compares it.
+    Drill {
+        /// Only these; everything where it is empty.
+        only: Vec<String>,
     },
     /// Removes what retention does not keep.
     Prune,
@@ -42,6 +48,7 @@ impl Action {
         match self {
             Self::Run { .. } => "run",
             Self::Verify { .. } => "verify",
+            Self::Drill { .. } => "drill",
             Self::Prune => "prune",
             Self::Report => "report",
         }

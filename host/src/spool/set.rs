@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::pin::Pin;
@@ -185,7 +186,7 @@ impl SpoolSet {
     /// Follows a file.
     pub fn follow(&self, key: &str) -> Option<Follower> {
         let growth = self.files().get(key)?.growth.subscribe();
-        Some(Follower { path: self.path(key), growth })
+        Some(Follower { path: self.path(key), growth, _open: None })
     }
 
     /// From now on the set can be copied, whatever happens to this process.
@@ -415,9 +416,18 @@ impl Drop for SpoolWriter {
 pub struct Follower {
     path: PathBuf,
     growth: watch::Receiver<Growth>,
+    /// Keeps a file that has no name.
+    _open: Option<Arc<File>>,
 }
 
 impl Follower {
+    /// Follows a file of `size` bytes that is whole already, whatever its name, and if it has none.
+    pub fn of_whole(file: Arc<File>, size: u64) -> Self {
+        let growth = watch::Sender::new(Growth::Finished(size)).subscribe();
+        // Opened anew for each body: bodies that share the position of one descriptor would take each other's bytes.
+        Self { path: format!("/proc/self/fd/{}", file.as_raw_fd()).into(), growth, _open: Some(file) }
+    }
+
     /// Waits until the file has `size` bytes, has ended, or was aborted.
     pub async fn wait_for(&mut self, size: u64) -> Available {
         let reached = |growth: &Growth| !matches!(*growth, Growth::Growing(written) if written < size);
@@ -508,6 +518,19 @@ mod tests {
         assert_eq!(text, "234");
         writer.finish().expect("finished");
         assert_eq!(follower.wait_for(100).await, Available::Whole(5));
+    }
+
+    #[tokio::test]
+    async fn a_whole_file_without_a_name_is_followed_by_several_at_once() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("written");
+        let mut follower = Follower::of_whole(Arc::new(file), 10);
+        assert_eq!(follower.wait_for(99).await, Available::Whole(10));
+        let (mut one, mut other) = (follower.body(0, 10).await.expect("opened"), follower.body(4, 2).await.expect("opened"));
+        let (mut all, mut part) = (String::new(), String::new());
+        other.read_to_string(&mut part).await.expect("read");
+        one.read_to_string(&mut all).await.expect("read");
+        assert_eq!((all.as_str(), part.as_str()), ("0123456789", "45"));
     }
 
     #[tokio::test]

@@ -99,11 +99,17 @@ pub struct VerifiedFacts {
     pub problems: Vec<String>,
     /// What else a person should know: above all what the set does not hold.
     pub warnings: Vec<String>,
+    /// Whether the copy is damaged, rather than out of reach.
+    pub damaged: bool,
+    /// The destination whose copy is still good, and when that was last read and found sound.
+    pub good: Option<(String, Option<String>)>,
+    /// The command that mends the damaged one.
+    pub mend: Option<String>,
 }
 
 /// One line for each copy that was verified, and one for everything about it that is not as it should be.
 pub fn verify_summary(facts: &VerifiedFacts, locale: Locale) -> String {
-    let VerifiedFacts { set, destination, bytes, problems, warnings } = facts;
+    let VerifiedFacts { set, destination, bytes, problems, warnings, damaged, good, mend } = facts;
     let (mark, state) = match (problems.is_empty(), warnings.is_empty()) {
         (true, true) => ("✅", format!("{} {}", locale.pick("íntegro,", "sound,"), format_size(*bytes))),
         (true, false) => ("⚠️", format!("{} {}", locale.pick("íntegro, com avisos,", "sound, with warnings,"), format_size(*bytes))),
@@ -112,6 +118,27 @@ pub fn verify_summary(facts: &VerifiedFacts, locale: Locale) -> String {
     let mut text = format!("{mark} {set} · {destination}: {state}");
     for line in problems.iter().chain(warnings) {
         let _ = write!(text, "\n   - {line}");
+    }
+    match good {
+        Some((place, Some(verified))) => {
+            let _ =
+                write!(text, "\n   {} {place} ({} {verified})", locale.pick("cópia boa:", "good copy:"), locale.pick("lida em", "read at"));
+        }
+        Some((place, None)) => {
+            let _ = write!(
+                text,
+                "\n   {} {place} ({})",
+                locale.pick("cópia boa:", "good copy:"),
+                locale.pick("nunca relida", "never read back")
+            );
+        }
+        None if *damaged => {
+            let _ = write!(text, "\n   {}", locale.pick("nenhuma outra cópia boa é conhecida", "no other copy is known to be good"));
+        }
+        None => {}
+    }
+    if let Some(mend) = mend {
+        let _ = write!(text, "\n   {} {mend}", locale.pick("para consertar:", "to mend it:"));
     }
     text
 }
@@ -227,10 +254,35 @@ mod tests {
             bytes: 1 << 20,
             problems: Vec::new(),
             warnings: vec!["NOT IN THE BACKUP: empresa2".into()],
+            damaged: false,
+            good: None,
+            mend: None,
         };
         insta::assert_snapshot!(verify_summary(&facts, Locale::PtBr), @r"
         ⚠️ backup_2024_03_15_02_00_15 · disco: íntegro, com avisos, 1.00 MiB
            - NOT IN THE BACKUP: empresa2
         ");
+    }
+
+    #[test]
+    fn a_damaged_copy_names_the_good_one_and_the_command_that_mends_it() {
+        let facts = VerifiedFacts {
+            set: "backup_2024_03_15_02_00_15".into(),
+            destination: "nuvem".into(),
+            bytes: 0,
+            problems: vec!["`sql/empresa1.sql.tar.gz.enc` on destination `nuvem` is damaged".into()],
+            warnings: Vec::new(),
+            damaged: true,
+            good: Some(("disco".into(), Some("2024-03-20T03:00:00Z".into()))),
+            mend: Some("cofre repair backup_2024_03_15_02_00_15 --to nuvem".into()),
+        };
+        insta::assert_snapshot!(verify_summary(&facts, Locale::PtBr), @r"
+        ❌ backup_2024_03_15_02_00_15 · nuvem: COM PROBLEMAS
+           - `sql/empresa1.sql.tar.gz.enc` on destination `nuvem` is damaged
+           cópia boa: disco (lida em 2024-03-20T03:00:00Z)
+           para consertar: cofre repair backup_2024_03_15_02_00_15 --to nuvem
+        ");
+        let nowhere = VerifiedFacts { good: None, mend: None, ..facts };
+        assert!(verify_summary(&nowhere, Locale::En).ends_with("no other copy is known to be good"));
     }
 }

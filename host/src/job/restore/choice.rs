@@ -20,20 +20,20 @@ const SETS_LOOKED_INTO: usize = 100;
 const PASSED_OVER_TOLD: usize = 10;
 
 /// The copies of one set whose seal holds, in the order of the configuration, and what to restore of it.
-pub(super) struct Chosen<'a> {
+pub(in crate::job) struct Chosen<'a> {
     pub copies: Vec<HeldCopy<'a>>,
     pub records: Vec<ArtifactRecord>,
 }
 
 /// One copy of a set.
-pub(super) struct HeldCopy<'a> {
+pub(in crate::job) struct HeldCopy<'a> {
     pub place: Place<'a>,
     pub sealed: SealedManifest,
 }
 
 /// A destination that can be read from.
 #[derive(Clone)]
-pub(super) struct Place<'a> {
+pub(in crate::job) struct Place<'a> {
     context: &'a Context,
     config: &'a DestinationConfig,
     destination: Arc<dyn Destination>,
@@ -50,7 +50,7 @@ impl Place<'_> {
 }
 
 /// Chooses the set and the artifacts; says in `warnings` what was passed over, and what the set lacks.
-pub(super) async fn choose<'a>(
+pub(in crate::job) async fn choose<'a>(
     context: &'a Context,
     request: &RestoreRequest,
     passphrase: &Passphrase,

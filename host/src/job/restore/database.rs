@@ -1,6 +1,7 @@
 //! Into a database: beside what is there, read back and compared with the passport of the set before anybody calls it done.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -9,7 +10,8 @@ use crate::job::context::JobError;
 use crate::job::fetch::VerifiedArtifact;
 use crate::job::own;
 use crate::pipeline::tar::TarReader;
-use crate::ports::{MysqlSettings, ObjectKind, SchemaPassport};
+use crate::pipeline::{Decoder, PipelineError};
+use crate::ports::{MysqlSettings, ObjectKind, SchemaPassport, Warning};
 use crate::set::{ArtifactKind, Passport};
 use crate::source::mysql::{
     Difference, ENTRY_MAX, LoadOptions, LoadReport, Loader, Remarks, Staging, compare, compare_definitions, passport_of,
@@ -44,6 +46,51 @@ impl Restore<'_> {
         let replaces = self.request.force && Staging::is_needed(settings, into, table).await?;
         let (report, rows) = if replaces { self.replace(&order, into).await? } else { self.load_proven(&order, into).await? };
         Ok(format!("{} files, {} statements, {rows} rows, equal to the passport", report.files, report.statements))
+    }
+
+    /// Loads into a scratch schema, without events, and compares with the passport.
+    ///
+    /// # Errors
+    /// When it cannot be loaded, or differs.
+    pub(in crate::job) async fn rehearse(
+        &self,
+        settings: &MysqlSettings,
+        artifact: &Arc<VerifiedArtifact>,
+        scratch: &str,
+    ) -> Result<Rehearsed, JobError> {
+        let passport = self.passport().await?;
+        let expected = passport.schema(&artifact.record().key);
+        let expected = expected.ok_or_else(|| JobError::Differs("the passport of the set does not know this schema".to_owned()))?;
+        let order = Order { settings, artifact, expected, table: None };
+        let clock = Instant::now();
+        let (report, _) = self.load_into(&order, scratch, LoadOptions { unlogged: true, ..order.options(true) }).await?;
+        let loading = clock.elapsed();
+        for (view, why) in &report.remarks.views {
+            self.warnings.push(format!("{}.{view}", expected.schema), format!("this view could not be made in the scratch schema: {why}"));
+        }
+        let rows = self.compare(&order, scratch, without_events(&report.remarks, expected)).await?;
+        Ok(Rehearsed { rows, loading, comparing: clock.elapsed().saturating_sub(loading) })
+    }
+
+    /// Decrypts and decompresses an artifact, whenever that is asked for.
+    pub(in crate::job) fn opener(&self, artifact: Arc<VerifiedArtifact>) -> impl Fn() -> Result<Decoder, PipelineError> + Send + use<> {
+        let (passphrase, threads) = (self.passphrase.clone(), self.context.config.threads);
+        move || artifact.open(&passphrase, threads)
+    }
+
+    /// Tells the meter of plain bytes that nothing else counts.
+    pub(in crate::job) fn count(&self, plain: u64) {
+        self.meter.add_plain(plain);
+    }
+
+    /// Something that a person should know.
+    pub(in crate::job) fn warn(&self, subject: &str, message: String) {
+        self.warnings.push(subject, message);
+    }
+
+    /// The first of all that a person should know, and how much there is.
+    pub(in crate::job) fn warnings(&self) -> (Vec<Warning>, u64) {
+        self.warnings.snapshot()
     }
 
     /// Loads into a schema that holds nothing of it yet, and compares with the passport.
@@ -91,9 +138,7 @@ impl Restore<'_> {
 
     async fn prove(&self, order: &Order<'_>, staging: &str) -> Result<(LoadReport, u64, Vec<(String, Vec<u8>)>), JobError> {
         let (report, objects) = self.load_into(order, staging, order.options(true)).await?;
-        let mut expected = report.remarks.expected(order.expected);
-        expected.objects.retain(|object| object.kind != ObjectKind::Event);
-        let rows = self.compare(order, staging, expected).await?;
+        let rows = self.compare(order, staging, without_events(&report.remarks, order.expected)).await?;
         Ok((report, rows, objects))
     }
 
@@ -140,7 +185,7 @@ impl Restore<'_> {
     }
 
     /// The passport of the set; downloaded once.
-    pub(super) async fn passport(&self) -> Result<&Passport, JobError> {
+    pub(in crate::job) async fn passport(&self) -> Result<&Passport, JobError> {
         self.passport.get_or_try_init(|| self.fetch_passport()).await
     }
 
@@ -166,6 +211,20 @@ impl Restore<'_> {
     }
 }
 
+/// What came of a schema in a scratch.
+pub(in crate::job) struct Rehearsed {
+    pub rows: u64,
+    pub loading: Duration,
+    pub comparing: Duration,
+}
+
+/// What a schema must be that was loaded without its events, which would run in it.
+fn without_events(remarks: &Remarks, passport: &SchemaPassport) -> SchemaPassport {
+    let mut expected = remarks.expected(passport);
+    expected.objects.retain(|object| object.kind != ObjectKind::Event);
+    expected
+}
+
 /// What goes into a database.
 struct Order<'a> {
     settings: &'a MysqlSettings,
@@ -176,7 +235,7 @@ struct Order<'a> {
 
 impl Order<'_> {
     fn options(&self, staging: bool) -> LoadOptions {
-        LoadOptions { origin: self.expected.schema.clone(), table: self.table.map(str::to_owned), staging }
+        LoadOptions { origin: self.expected.schema.clone(), table: self.table.map(str::to_owned), staging, unlogged: false }
     }
 }
 

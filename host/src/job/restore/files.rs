@@ -20,7 +20,7 @@ impl Restore<'_> {
         })
     }
 
-    pub(super) async fn unpack(&self, artifact: VerifiedArtifact, target: &Path) -> Result<ExtractReport, JobError> {
+    pub(in crate::job) async fn unpack(&self, artifact: Arc<VerifiedArtifact>, target: &Path) -> Result<ExtractReport, JobError> {
         let is_directory = artifact.record().kind == ArtifactKind::Directory;
         let options = ExtractOptions {
             selection: if is_directory { self.selection()? } else { Selection::All },

@@ -12,6 +12,7 @@ mod extract;
 mod links;
 mod listing;
 mod mounts;
+mod prove;
 #[cfg(test)]
 mod tests;
 
@@ -21,3 +22,4 @@ pub use cat::{Cat, cat_entry};
 pub use compare::{TreeDifference, compare_trees};
 pub use extract::{ExtractError, ExtractOptions, ExtractReport, Selection, extract, extract_with_links};
 pub use mounts::skipped_mounts;
+pub use prove::{TreeProof, prove_tree};

@@ -14,6 +14,7 @@ use super::definitions::string;
 use super::error::MysqlError;
 use super::names::{DEFINITIONS, EVENTS, TRIGGERS, file_name, is_script};
 use super::objects::{Place, Remarks, load_objects};
+use super::scratch::UNLOGGED;
 use super::script::{sections, statements};
 use crate::ports::{Meter, MysqlSettings};
 
@@ -31,6 +32,8 @@ pub struct LoadOptions {
     pub table: Option<String>,
     /// The schema only stands beside another for a while: no events, which would fire in it, and the scripts of all objects are kept.
     pub staging: bool,
+    /// Kept out of the server's binary log, where the account may: the schema is nobody's data.
+    pub unlogged: bool,
 }
 
 /// What was loaded.
@@ -74,7 +77,7 @@ impl Loader {
         cancel: CancellationToken,
     ) -> Result<Self, MysqlError> {
         let settings = Arc::new(settings.clone());
-        let mut main = Session::open(&settings, None, &cancel).await?;
+        let mut main = session(&settings, None, (&options, &cancel)).await?;
         prepare(&mut main, schema, &options).await?;
         let ids = Arc::new(Mutex::new(vec![main.id()]));
         Ok(Self {
@@ -181,7 +184,7 @@ impl Loader {
         let (sender, receiver) = mpsc::channel::<Chunk>(1);
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
         for _ in 0..self.settings.connections.max(1) {
-            let session = Session::open(&self.settings, Some(&self.schema), &self.cancel).await?;
+            let session = session(&self.settings, Some(&self.schema), (&self.options, &self.cancel)).await?;
             self.ids.lock().unwrap_or_else(PoisonError::into_inner).push(session.id());
             self.workers.push(tokio::spawn(work(session, Arc::clone(&receiver))));
         }
@@ -202,6 +205,18 @@ impl Loader {
         }
         failure.map_or(Ok(()), Err)
     }
+}
+
+async fn session(
+    settings: &Arc<MysqlSettings>,
+    schema: Option<&str>,
+    (options, cancel): (&LoadOptions, &CancellationToken),
+) -> Result<Session, MysqlError> {
+    let mut session = Session::open(settings, schema, cancel).await?;
+    if options.unlogged {
+        session.run(UNLOGGED, || "leave the binary log alone".to_owned()).await.ok();
+    }
+    Ok(session)
 }
 
 async fn prepare(main: &mut Session, schema: &str, options: &LoadOptions) -> Result<(), MysqlError> {

@@ -16,6 +16,7 @@ use super::connection::Session;
 use super::error::MysqlError;
 use super::pool::Pool;
 use super::rights::{Lack, Rights};
+use super::scratch::is_scratch;
 use super::swap::is_left_by_a_restore;
 use crate::ports::{MysqlSettings, ServerInfo, SnapshotPosition, Warnings, name_pattern};
 
@@ -180,7 +181,9 @@ async fn schemas(session: &mut Session, settings: &MysqlSettings) -> Result<Vec<
     let (include, exclude) = (globs(&settings.include_schemas)?, globs(&settings.exclude_schemas)?);
     let wanted = |name: &&String| {
         let always = ALWAYS_EXCLUDED.iter().any(|excluded| name.eq_ignore_ascii_case(excluded));
-        !always && (include.is_empty() || include.is_match(name)) && !exclude.is_match(name)
+        // Unless it is what is asked for by its very name: a drill compares it.
+        let scratch = is_scratch(name) && !settings.include_schemas.contains(&globset::escape(name));
+        !always && !scratch && (include.is_empty() || include.is_match(name)) && !exclude.is_match(name)
     };
     let mut found: Vec<String> = all.iter().filter(wanted).cloned().collect();
     if found.is_empty() {

@@ -6,6 +6,7 @@
 mod attacks;
 mod changes;
 mod damage;
+mod prove;
 mod replace;
 mod round_trip;
 mod rules;
