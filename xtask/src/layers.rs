@@ -8,21 +8,41 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("ports", &[]),
+    ("tls", &[]),
     ("pipeline", &["ports"]),
     ("set", &["ports"]),
     ("retention", &["set"]),
     ("schedule", &[]),
+    ("monitor", &["tls"]),
     ("source", &["ports", "pipeline"]),
     ("plugin", &["ports"]),
-    ("catalog", &["ports", "set"]),
+    ("catalog", &["ports", "set", "monitor"]),
     ("spool", &["ports", "set"]),
     ("copy", &["ports", "pipeline", "set", "spool"]),
-    ("config", &["ports", "pipeline", "copy", "retention", "schedule"]),
+    ("config", &["ports", "pipeline", "copy", "retention", "schedule", "monitor"]),
     ("hooks", &["ports", "config"]),
-    ("text", &["ports", "config", "retention"]),
-    ("job", &["ports", "pipeline", "set", "retention", "source", "plugin", "catalog", "spool", "copy", "config", "hooks", "text"]),
+    ("text", &["ports", "config", "retention", "monitor"]),
+    (
+        "job",
+        &[
+            "ports",
+            "pipeline",
+            "set",
+            "retention",
+            "schedule",
+            "monitor",
+            "source",
+            "plugin",
+            "catalog",
+            "spool",
+            "copy",
+            "config",
+            "hooks",
+            "text",
+        ],
+    ),
     ("daemon", &["ports", "retention", "spool", "catalog", "config", "schedule", "job"]),
     (
         "cli",
@@ -41,6 +61,8 @@ const ALLOWED: [(&str, &[&str]); 17] = [
             "text",
             "job",
             "schedule",
+            "monitor",
+            "tls",
             "daemon",
         ],
     ),
@@ -211,6 +233,6 @@ mod tests {
 
     #[test]
     fn a_new_module_needs_a_place_in_the_order() {
-        assert_eq!(violations("monitor/mod.rs", ""), 1);
+        assert_eq!(violations("novelty/mod.rs", ""), 1);
     }
 }

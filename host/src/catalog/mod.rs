@@ -11,8 +11,10 @@ use serde::Serialize;
 
 use crate::set::{ArtifactKind, Manifest, SetName};
 
+mod checks;
 mod jobs;
 
+pub use checks::{CheckRecord, CheckScope};
 pub use jobs::JobState;
 
 const MIGRATIONS: &[&str] = &[
@@ -20,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 
 /// Why the catalogue cannot be used.

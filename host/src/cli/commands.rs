@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, plugins, schedule};
+use super::{Exit, definition, init, monitor, plugins, schedule};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
     self, Context, JobError, Measure, PruneRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest, SetChoice, VerifyRequest, What,
@@ -52,6 +52,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Pin { .. } => "pin",
         Command::Daemon { .. } => "daemon",
         Command::Schedule { .. } => "schedule",
+        Command::Monitor => "monitor",
+        Command::Watch { .. } => "watch",
         Command::Status => "status",
         Command::Plugin(_) => "plugin",
         Command::Catalog(_) => "catalog",
@@ -93,6 +95,7 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
             super::scaffold::new(&arguments, (renderer, Locale::choose(global.locale.as_deref(), None)))
         }
         Command::Plugin(command) if !matches!(command, PluginCommand::Doctor { .. }) => plugins::run(command, global, renderer).await,
+        Command::Watch { every } => monitor::watch(global, (renderer, every), cancel).await,
         command => {
             let config = Config::load(&global.config)?;
             let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
@@ -141,9 +144,10 @@ impl Session {
             Command::Resume => self.resume().await,
             Command::Prune { from, dry_run } => self.prune(&PruneRequest { from, dry_run }).await,
             Command::Pin { set, remove } => self.pin(&set, !remove).await,
-            Command::Daemon { once: true } => schedule::once(self.context, self.renderer).await,
-            Command::Daemon { once: false } => schedule::serve(config_path, self.context, self.renderer).await,
+            Command::Daemon { once: true } => schedule::once(self.context, (self.renderer, self.locale)).await,
+            Command::Daemon { once: false } => schedule::serve(config_path, self.context, (self.renderer, self.locale)).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
+            Command::Monitor => monitor::glance(&self.context, (self.renderer, self.locale)).await,
             Command::Status => self.status(),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await

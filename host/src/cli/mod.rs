@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod init;
 mod login;
+mod monitor;
 mod plugins;
 mod progress;
 mod render;

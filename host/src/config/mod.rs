@@ -2,6 +2,7 @@
 //!
 //! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
 
+mod checks;
 mod diagnostics;
 mod jobs;
 mod raw;
@@ -12,6 +13,7 @@ mod secret;
 mod trial;
 mod units;
 mod unknown;
+mod watches;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use raw::RawConfig;

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::checks::RawCheck;
 use super::jobs::RawJob;
 use super::retention::RawRetention;
+use super::watches::RawWatch;
 
 /// The configuration of cofre.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -18,8 +20,8 @@ pub struct RawConfig {
     /// Where cofre keeps its own files.
     #[serde(default)]
     pub storage: RawStorage,
-    /// Where the passphrase comes from; exactly one of its keys.
-    pub passphrase: RawSecret,
+    /// Where the passphrase comes from; exactly one of its keys. Only `cofre watch` does without.
+    pub passphrase: Option<RawSecret>,
     /// How artifacts are encrypted.
     #[serde(default)]
     pub encryption: RawEncryption,
@@ -46,6 +48,13 @@ pub struct RawConfig {
     /// What the daemon does, and when. Default: a backup daily at 02:00, a clean-up on Sunday at 04:00, a verification on Wednesday at 03:00.
     #[serde(default)]
     pub job: Vec<RawJob>,
+    /// What is looked at every few minutes. A kind of which none is written has its default: every `[[mysql]]`, the disk of the spool, and how
+    /// old the newest backup of each job may be.
+    #[serde(default)]
+    pub check: Vec<RawCheck>,
+    /// What `cofre watch` expects of destinations. Default: of each a good set that is at most 26 hours old.
+    #[serde(default)]
+    pub watch: Vec<RawWatch>,
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,

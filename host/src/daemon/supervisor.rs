@@ -1,6 +1,7 @@
 //! The loop around the looks: sleeps, takes a new configuration at SIGHUP, tells systemd how it is, and stops when told to.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,23 +9,31 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::checks::Checks;
 use super::look;
 use crate::config::Config;
-use crate::job::{Context, JobError};
+use crate::job::{Context, JobError, Round};
 
 /// Longest sleep: the clock may be set, and the machine may have been asleep.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// Pause after a look that failed, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Serves until `cancel`: every look that came of it is told to `observe`.
+/// Serves until `cancel`: every look that came of it is told to `observe`, and every round of checks to `heed`, also while a job runs.
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::Look)) -> Result<(), JobError> {
+pub async fn serve(
+    path: &Path,
+    mut context: Context,
+    observe: impl Fn(&super::Look),
+    heed: impl Fn(&Round) + Send + Sync + 'static,
+) -> Result<(), JobError> {
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let _watchdog = Watchdog::start();
+    let heed: Arc<dyn Fn(&Round) + Send + Sync> = Arc::new(heed);
+    let mut checks = Checks::start(&context, Arc::clone(&heed));
     tell(&[NotifyState::Ready]);
     let mut fresh = true;
     while !stop.is_cancelled() {
@@ -45,6 +54,7 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
             () = hangup(&mut hangups) => match reload(path, &stop) {
                 Ok(new) => {
                     context = new;
+                    checks = Checks::start(&context, Arc::clone(&heed));
                     tracing::info!("the configuration was read again");
                 }
                 Err(error) => tracing::error!(%error, "the new configuration is refused, and the old one stays"),
@@ -52,6 +62,7 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
         }
     }
     tell(&[NotifyState::Stopping]);
+    drop(checks);
     Ok(())
 }
 

@@ -110,7 +110,7 @@ impl JobError {
 /// The configuration, opened.
 pub struct Context {
     /// As resolved.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Catalogue.
     pub catalog: Arc<Catalog>,
     /// Spool.
@@ -131,7 +131,7 @@ impl Context {
         let spool = Spool::open(&config.storage.spool, rule)?;
         let catalog = Arc::new(Catalog::open(&config.storage.state.join("catalog.db"))?);
         let engine = PluginEngine::new(Some(&config.storage.cache))?;
-        Ok(Self { config, catalog, spool, engine, cancel })
+        Ok(Self { config: Arc::new(config), catalog, spool, engine, cancel })
     }
 
     /// Loads a plug-in that the administrator approved.

@@ -2,12 +2,14 @@
 
 mod init;
 mod login;
+mod monitor;
 mod prune;
 mod report;
 mod trial;
 
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};
+pub use monitor::{check_in_words, fault_in_words, problem_title};
 pub use prune::prune_summary;
 pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
 pub use trial::{case_line, trial_summary};
