@@ -26,6 +26,7 @@ pub mod local;
 pub mod moto;
 pub mod mysql;
 pub mod packages;
+pub mod page;
 pub mod proxy;
 pub mod realistic;
 pub mod rest;

@@ -60,7 +60,10 @@ pub fn trials() -> Result<Vec<Trial>> {
 }
 
 /// A file system of its own, gone with its owner. `None` where nothing can be mounted, which is said.
-fn mount(path: &Path, size: &str) -> Result<Option<Mount>> {
+///
+/// # Errors
+/// Never: where nothing can be mounted, there is none.
+pub fn mount(path: &Path, size: &str) -> Result<Option<Mount>> {
     let made = run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "cofre-test"]).arg(path));
     if let Err(error) = &made {
         eprintln!("nothing can be mounted here, so a full and a read-only directory are not tried: {error:#}");
@@ -68,7 +71,8 @@ fn mount(path: &Path, size: &str) -> Result<Option<Mount>> {
     Ok(made.is_ok().then(|| Mount(path.to_path_buf())))
 }
 
-struct Mount(PathBuf);
+/// A mounted file system.
+pub struct Mount(PathBuf);
 
 impl Drop for Mount {
     fn drop(&mut self) {

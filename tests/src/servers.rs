@@ -48,7 +48,8 @@ impl Drop for Owned {
 pub struct MariaDb {
     directory: TempDir,
     port: u16,
-    process: Owned,
+    options: Vec<String>,
+    process: Option<Owned>,
 }
 
 impl MariaDb {
@@ -67,22 +68,49 @@ impl MariaDb {
     pub fn start_with(options: &[&str]) -> Result<Self> {
         packages::ensure(&["mariadb-server", "mariadb-client"])?;
         let directory = tempfile::Builder::new().prefix("cofre-mariadb").tempdir()?;
-        let data = directory.path().join("data");
-        let log = directory.path().join("error.log");
-        copy_tree(&template()?, &data)?;
+        copy_tree(&template()?, &directory.path().join("data"))?;
         let port = free_port()?;
-        let socket = directory.path().join("s.sock");
         // A server that starts removes the temporary tables of every other one that shares its directory.
-        let temporary = directory.path().join("tmp");
-        std::fs::create_dir(&temporary)?;
-        let process = Command::new("mariadbd")
+        std::fs::create_dir(directory.path().join("tmp"))?;
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        let mut server = Self { directory, port, options, process: None };
+        server.start_again()?;
+        Ok(server)
+    }
+
+    /// Ends it at once, as a crash does; [`Self::start_again`] brings it back with the same data, at the same port.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it with the data that it has.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_again(&mut self) -> Result<()> {
+        let log = self.directory.path().join("error.log");
+        self.process = Some(Owned(self.launch(&log)?));
+        wait_until("MariaDB", &log, || {
+            self.client()
+                .arg("-e")
+                .arg("SELECT 1")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        })
+    }
+
+    fn launch(&self, log: &Path) -> Result<Child> {
+        let path = |name: &str| self.directory.path().join(name);
+        Command::new("mariadbd")
             .arg("--no-defaults")
             .args(run_as_root())
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", socket.display()))
-            .arg(format!("--pid-file={}", directory.path().join("pid").display()))
-            .arg(format!("--tmpdir={}", temporary.display()))
-            .arg(format!("--port={port}"))
+            .arg(format!("--datadir={}", path("data").display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", path("pid").display()))
+            .arg(format!("--tmpdir={}", path("tmp").display()))
+            .arg(format!("--port={}", self.port))
             .arg(format!("--log-error={}", log.display()))
             .args([
                 "--bind-address=127.0.0.1",
@@ -98,24 +126,12 @@ impl MariaDb {
                 "--innodb-flush-log-at-trx-commit=2",
             ])
             .args(["--max-allowed-packet=256M", "--secure-file-priv="])
-            .args(options)
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("cannot start mariadbd")?;
-        let server = Self { directory, port, process: Owned(process) };
-        wait_until("MariaDB", &log, || {
-            server
-                .client()
-                .arg("-e")
-                .arg("SELECT 1")
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success())
-        })?;
-        Ok(server)
+            .context("cannot start mariadbd")
     }
 
     /// Its port on 127.0.0.1.
@@ -133,7 +149,8 @@ impl MariaDb {
     /// # Errors
     /// When it is gone.
     pub fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.process.0.id())?).context("no process")?;
+        let pid =
+            rustix::process::Pid::from_raw(i32::try_from(self.process.as_ref().context("it is stopped")?.0.id())?).context("no process")?;
         Ok(rustix::process::kill_process(pid, signal)?)
     }
 

@@ -12,11 +12,13 @@ use crate::owner::{private_directory, private_file};
 use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod audit;
+mod checks;
 mod jobs;
 mod outbox;
 mod proofs;
 mod results;
 
+pub use checks::{CheckRecord, CheckScope};
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
 pub use proofs::DrillRecord;
@@ -31,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
     include_str!("migrations/0008.sql"),
+    include_str!("migrations/0009.sql"),
 ];
 
 /// Why the catalogue cannot be used.

@@ -199,6 +199,15 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Look now at everything that the daemon checks: databases, disks, services, pages, the age of backups
+    Monitor,
+    /// Look at destinations without a passphrase, from another machine: is the newest set there, whole, new and large enough?
+    #[command(after_help = "Examples:\n  cofre watch --config watch.toml\n  cofre watch --config watch.toml --every 1h")]
+    Watch {
+        /// Go on until told to stop, and look so often
+        #[arg(long, value_name = "TIME", value_parser = pause)]
+        every: Option<std::time::Duration>,
+    },
     /// The last runs, and whether one is active
     Status,
     /// Plug-ins
@@ -262,6 +271,12 @@ fn tag(text: &str) -> Result<String, String> {
         return Err(format!("a tag has 1 to {TAG_MAX} letters, digits, `-`, `_`, `.` or `:`"));
     }
     Ok(text.to_owned())
+}
+
+/// A time between two looks.
+fn pause(text: &str) -> Result<std::time::Duration, String> {
+    let pause = crate::config::parse_duration(text)?;
+    if pause.as_secs() == 0 { Err("write at least `1s`".to_owned()) } else { Ok(pause) }
 }
 
 const LOGIN_EXAMPLES: &str = "Examples:

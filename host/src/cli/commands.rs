@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{AuditCommand, CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, notify, plugins, proofs, schedule};
+use super::{Exit, definition, init, monitor, notify, plugins, proofs, schedule};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
     self, Context, DrillRequest, JobError, Measure, PruneRequest, RepairRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest,
@@ -58,6 +58,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Schedule { .. } => "schedule",
         Command::Notify(_) => "notify",
         Command::Report { .. } => "report",
+        Command::Monitor => "monitor",
+        Command::Watch { .. } => "watch",
         Command::Status => "status",
         Command::Plugin(_) => "plugin",
         Command::Catalog(_) => "catalog",
@@ -103,6 +105,7 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
         Command::Audit(AuditCommand::Verify { at: Some(directory), head }) => {
             super::audit::verify_at(&directory, head, (renderer, Locale::choose(global.locale.as_deref(), None)))
         }
+        Command::Watch { every } => monitor::watch(global, (renderer, every), cancel).await,
         command => {
             let config = Config::load(&global.config)?;
             let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
@@ -163,13 +166,14 @@ impl Session {
             Command::Resume => self.resume().await,
             Command::Prune { from, dry_run } => self.told(self.prune(PruneRequest { from, dry_run })).await,
             Command::Pin { set, remove } => self.pin(&set, !remove).await,
-            Command::Daemon { once: true } => schedule::once(self.context, self.renderer).await,
-            Command::Daemon { once: false } => schedule::serve(config_path, self.context, self.renderer).await,
+            Command::Daemon { once: true } => schedule::once(self.context, (self.renderer, self.locale)).await,
+            Command::Daemon { once: false } => schedule::serve(config_path, self.context, (self.renderer, self.locale)).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
             Command::Report { month, format, output } => {
                 super::report::report(&self.context, (self.renderer, self.locale), month.as_deref(), (format, output.as_deref()))
             }
+            Command::Monitor => monitor::glance(&self.context, (self.renderer, self.locale)).await,
             Command::Status => self.status(),
             Command::Audit(command) => super::audit::run(&self.context, command, (self.renderer, self.locale)),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {

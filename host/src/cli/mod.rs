@@ -7,6 +7,7 @@ mod commands;
 mod init;
 mod log;
 mod login;
+mod monitor;
 mod notify;
 mod plugins;
 mod progress;

@@ -7,16 +7,21 @@ use jiff::Timestamp;
 use super::Exit;
 use super::render::{Renderer, table};
 use crate::daemon::{self, Outcome, Turn};
-use crate::job::{Context, JobError, tell};
+use crate::job::{Context, JobError, Monitor, Round, tell};
 use crate::schedule::JobSpec;
 use crate::text::{Locale, moment};
 
 /// Does what is due now.
-pub(super) async fn once(mut context: Context, renderer: Renderer) -> Result<Exit, JobError> {
+pub(super) async fn once(mut context: Context, (renderer, locale): (Renderer, Locale)) -> Result<Exit, JobError> {
     let look = daemon::look(&mut context, true).await?;
-    tell::remind(&context, Timestamp::now())?;
+    let now = Timestamp::now();
+    let round = Monitor::of(&context, now).round(now).await?;
+    tell::raise_checks(&context, &round.observations);
+    tell::remind(&context, now)?;
     tell::deliver(&context).await?;
-    renderer.result("daemon", &look, || look.turns.iter().map(line).collect::<Vec<_>>().join("\n"));
+    let value = serde_json::json!({ "turns": look.turns, "next": look.next, "checks": round.observations });
+    renderer.result("daemon", &value, || look.turns.iter().map(line).collect::<Vec<_>>().join("\n"));
+    super::monitor::changes(&round.observations, (renderer, locale));
     let some = |wanted: Outcome| look.turns.iter().any(|turn| turn.outcome == wanted);
     Ok(match look.turns.iter().all(|turn| turn.outcome == Outcome::Done) {
         true => Exit::Done,
@@ -27,9 +32,10 @@ pub(super) async fn once(mut context: Context, renderer: Renderer) -> Result<Exi
 }
 
 /// Does what is due until told to stop.
-pub(super) async fn serve(config: &Path, context: Context, renderer: Renderer) -> Result<Exit, JobError> {
+pub(super) async fn serve(config: &Path, context: Context, (renderer, locale): (Renderer, Locale)) -> Result<Exit, JobError> {
     let say = |look: &daemon::Look| look.turns.iter().for_each(|turn| renderer.say(&line(turn)));
-    daemon::serve(config, context, say).await?;
+    let heed = move |round: &Round| super::monitor::changes(&round.observations, (renderer, locale));
+    daemon::serve(config, context, say, heed).await?;
     Ok(Exit::Done)
 }
 

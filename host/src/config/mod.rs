@@ -3,6 +3,7 @@
 //! A mistake names the file, the line, the key and the mend; several mistakes are reported together.
 
 mod bandwidth;
+mod checks;
 mod diagnostics;
 mod jobs;
 mod notifiers;
@@ -15,6 +16,7 @@ mod secret;
 mod trial;
 mod units;
 mod unknown;
+mod watches;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use notifiers::NotifierConfig;

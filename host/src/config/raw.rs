@@ -7,10 +7,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::bandwidth::RawBandwidth;
+use super::checks::RawCheck;
 use super::jobs::RawJob;
 use super::notifiers::RawNotifier;
 use super::priority::RawRun;
 use super::retention::RawRetention;
+use super::watches::RawWatch;
 
 /// The configuration of cofre.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -21,8 +23,8 @@ pub struct RawConfig {
     /// Where cofre keeps its own files.
     #[serde(default)]
     pub storage: RawStorage,
-    /// Where the passphrase comes from; exactly one of its keys.
-    pub passphrase: RawSecret,
+    /// Where the passphrase comes from; exactly one of its keys. Only `cofre watch` does without.
+    pub passphrase: Option<RawSecret>,
     /// How artifacts are encrypted.
     #[serde(default)]
     pub encryption: RawEncryption,
@@ -56,6 +58,13 @@ pub struct RawConfig {
     /// a report on the 1st at 06:00.
     #[serde(default)]
     pub job: Vec<RawJob>,
+    /// What is looked at every few minutes. A kind of which none is written has its default: every `[[mysql]]`, the disk of the spool, and how
+    /// old the newest backup of each job may be.
+    #[serde(default)]
+    pub check: Vec<RawCheck>,
+    /// What `cofre watch` expects of destinations. Default: of each a good set that is at most 26 hours old.
+    #[serde(default)]
+    pub watch: Vec<RawWatch>,
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,

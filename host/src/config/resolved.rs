@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 
+use super::checks;
 use super::diagnostics::{ConfigError, Problem, Problems, syntax};
 use super::notifiers::NotifierConfig;
 use super::priority::Priority;
@@ -16,7 +17,9 @@ use super::retention::RawRetention;
 use super::rules;
 use super::secret::{check as check_secret, fetch, fetch_passphrase};
 use super::units::{parse_duration, parse_size};
+use super::watches;
 use crate::copy::RetryPolicy;
+use crate::monitor::{CheckSpec, WatchSpec};
 use crate::pipeline::{Compression, Kdf, Passphrase};
 use crate::ports::{
     Bandwidth, DestinationSettings, DirectorySettings, Grants, MysqlEndpoint, MysqlSettings, MysqlTls, NetworkPattern, PluginLimits,
@@ -62,6 +65,10 @@ pub struct Config {
     pub zone: TimeZone,
     /// What the daemon does, and when.
     pub jobs: Vec<JobSpec>,
+    /// What is looked at every few minutes.
+    pub checks: Vec<CheckSpec>,
+    /// What is expected of destinations that are watched.
+    pub watches: Vec<WatchSpec>,
     /// Hooks.
     pub hooks: Vec<HookSettings>,
     /// How a run behaves towards what else the machine does.
@@ -261,6 +268,23 @@ impl Config {
     /// With every mistake that was found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let (text, raw) = Self::read(path)?;
+        if raw.passphrase.is_none() {
+            let message =
+                "there is none, and without it nothing can be backed up or restored: write `passphrase = { file = \"…\" }`".to_owned();
+            return Err(ConfigError {
+                path: path.to_path_buf(),
+                problems: vec![Problem { line: None, key: "passphrase".to_owned(), message }],
+            });
+        }
+        Self::resolve(path, text, raw)
+    }
+
+    /// The same for a machine that watches the destinations of another: it has no passphrase, and must not have one.
+    ///
+    /// # Errors
+    /// With every mistake that was found.
+    pub fn load_to_watch(path: &Path) -> Result<Self, ConfigError> {
+        let (text, raw) = Self::read(path)?;
         Self::resolve(path, text, raw)
     }
 
@@ -319,6 +343,15 @@ impl Config {
                 destination.retention.lines.push((job.only.clone(), line.retention.policy.clone()));
             }
         }
+        let names: Vec<&str> = raw.destination.iter().map(|destination| destination.name.as_str()).collect();
+        let watches = watches::resolve(&raw.watch, &names, &mut problems);
+        let known = checks::Known {
+            servers: raw.mysql.iter().map(|server| server.name.as_str()).collect(),
+            destinations: names,
+            jobs: &jobs,
+            storage: &storage,
+        };
+        let checks = checks::resolve(&raw.check, &known, &mut problems);
         // What is general is wrong once, wherever it is used.
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
@@ -345,11 +378,13 @@ impl Config {
             notifiers,
             zone,
             jobs,
+            checks,
+            watches,
             hooks,
             priority,
             plugins,
             log,
-            passphrase: raw.passphrase,
+            passphrase: raw.passphrase.unwrap_or_default(),
         })
     }
 

@@ -4,6 +4,7 @@
 //! A job counts as seen to when it has ended, however it ended; one that a stop or a crash interrupted is due again. Three starts without an
 //! end are a failure like any other: what takes the process down must not do so for ever.
 
+mod checks;
 mod post;
 mod supervisor;
 

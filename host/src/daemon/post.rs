@@ -1,6 +1,5 @@
 //! The postman: delivers alerts beside the jobs, so that one is not held up by a backup that takes the night, and comes back to what lasts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,8 +16,8 @@ const LASTING: Duration = Duration::from_secs(60);
 pub(super) struct Postman(JoinHandle<()>);
 
 impl Postman {
-    /// Begins; `context` is one of its own, as a job holds the other.
-    pub(super) fn start(context: Arc<Context>) -> Self {
+    /// Begins.
+    pub(super) fn start(context: Context) -> Self {
         Self(tokio::spawn(async move {
             let mut looked = None::<Timestamp>;
             loop {

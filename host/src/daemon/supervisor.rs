@@ -9,11 +9,12 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::checks::Checks;
 use super::look;
 use super::post::Postman;
 use crate::audit::{self, Action, Outcome};
 use crate::config::Config;
-use crate::job::{Context, JobError, tell};
+use crate::job::{Context, JobError, Round, tell};
 use crate::notify::{Advice, Alert, Event};
 
 /// Longest sleep: the clock may be set, and the machine may have been asleep.
@@ -23,18 +24,25 @@ const CONFIGURATION: &str = "configuration";
 /// Pause after a look that failed, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Serves until `cancel`: every look that came of it is told to `observe`.
+/// Serves until `cancel`: every look that came of it is told to `observe`, and every round of checks to `heed`, also while a job runs.
 ///
 /// # Errors
 /// When it cannot begin.
-pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::Look)) -> Result<(), JobError> {
+pub async fn serve(
+    path: &Path,
+    mut context: Context,
+    observe: impl Fn(&super::Look),
+    heed: impl Fn(&Round) + Send + Sync + 'static,
+) -> Result<(), JobError> {
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let _watchdog = Watchdog::start();
     let version = env!("CARGO_PKG_VERSION");
     context.audit.note(&audit::Event::new(Action::Daemon, "daemon", Outcome::Begun).with("version", version));
+    let heed: Arc<dyn Fn(&Round) + Send + Sync> = Arc::new(heed);
+    let mut checks = Checks::start(&context, Arc::clone(&heed));
+    let mut postman = Postman::start(context.clone());
     tell_systemd(&[NotifyState::Ready]);
-    let mut postman = beside(path, &context, &stop).map(Postman::start);
     let mut fresh = true;
     while !stop.is_cancelled() {
         let pause = match look(&mut context, fresh).await {
@@ -54,7 +62,8 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
             () = hangup(&mut hangups) => match reload(path, &context, &stop) {
                 Ok(new) => {
                     context = new;
-                    postman = beside(path, &context, &stop).map(Postman::start);
+                    checks = Checks::start(&context, Arc::clone(&heed));
+                    postman = Postman::start(context.clone());
                     tell::solved(&context, CONFIGURATION);
                     tracing::info!("the configuration was read again");
                 }
@@ -66,21 +75,10 @@ pub async fn serve(path: &Path, mut context: Context, observe: impl Fn(&super::L
             },
         }
     }
-    drop(postman);
+    drop((checks, postman));
     tell_systemd(&[NotifyState::Stopping]);
     context.audit.note(&audit::Event::new(Action::Daemon, "daemon", Outcome::Done));
     Ok(())
-}
-
-/// A context for what goes on beside the jobs.
-fn beside(path: &Path, of: &Context, stop: &CancellationToken) -> Option<Arc<Context>> {
-    let opened = open_again(path, of, stop);
-    opened.map_err(|error| tracing::error!(%error, "alerts are only delivered after the next start")).ok().map(Arc::new)
-}
-
-fn open_again(path: &Path, old: &Context, stop: &CancellationToken) -> Result<Context, JobError> {
-    let actor = old.audit.actor().clone();
-    Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, actor, stop.clone()))
 }
 
 async fn hangup(signals: &mut Signal) {
@@ -95,7 +93,8 @@ fn reload(path: &Path, old: &Context, stop: &CancellationToken) -> Result<Contex
         Ok(now) => tell_systemd(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!(%error, "systemd could not be told"),
     }
-    let opened = open_again(path, old, stop);
+    let actor = old.audit.actor().clone();
+    let opened = Config::load(path).map_err(JobError::from).and_then(|config| Context::open(config, actor, stop.clone()));
     tell_systemd(&[NotifyState::Ready]);
     opened
 }

@@ -5,14 +5,16 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{DrillReport, DrilledPart, FetchError, JobError, ProduceError, RepairedCopy, Report, RunReport, VerifiedCopy};
+use super::{DrillReport, DrilledPart, FetchError, JobError, Observation, ProduceError, RepairedCopy, Report, RunReport, VerifiedCopy};
 use crate::copy::DestinationOutcome;
+use crate::monitor::Transition;
 use crate::notify::{Advice, Alert, Event, Problem, Severity};
 use crate::pipeline::PipelineError;
 use crate::plugin::PluginError;
 use crate::retention::{Held, Pruned};
 use crate::set::SealError;
 use crate::spool::SpoolError;
+use crate::text::{Locale, check_in_words, problem_title};
 
 /// Warnings of which an alert has the words.
 const WARNINGS_TOLD: usize = 10;
@@ -177,6 +179,31 @@ fn problems_of_copy(copy: &VerifiedCopy, all: &[VerifiedCopy]) -> Vec<Problem> {
         (false, _) => Advice::of_words(message),
     };
     copy.problems.iter().map(|message| Problem { subject: subject.clone(), message: message.clone(), advice: advice(message) }).collect()
+}
+
+/// Of a check, where the look changed something.
+pub fn of_check(seen: &Observation, locale: Locale) -> Option<Alert> {
+    let (failed, recovered) = match seen.kind {
+        "watch" => (Event::WatchFailed, Event::WatchRecovered),
+        _ => (Event::CheckFailed, Event::CheckRecovered),
+    };
+    let (value, detail) = check_in_words(&seen.look, locale);
+    let about = |event: Event, title: &str| {
+        let alert = Alert::new(event, seen.at, title).about(format!("check:{}", seen.check));
+        alert.with("check", seen.check.as_str()).with("subject", seen.kind).with("value", value.as_str())
+    };
+    match (seen.transition, seen.look.fault()) {
+        (Transition::Began | Transition::Changed { .. }, Some(fault)) => {
+            let title = problem_title(&seen.check, seen.kind, fault, locale);
+            let advice = Advice::of_words(&detail);
+            Some(about(failed, &title).with("since", seen.since.to_string()).with_problem(&title, &detail, advice))
+        }
+        (Transition::Recovered { began, .. }, _) => {
+            let title = format!("{} is well again", seen.check);
+            Some(about(recovered, &title).with("detail", detail.as_str()).with("since", began.to_string()))
+        }
+        _ => None,
+    }
 }
 
 /// Of a rehearsed restore.

@@ -112,10 +112,11 @@ impl JobError {
     }
 }
 
-/// The configuration, opened.
+/// The configuration, opened. A clone shares everything with its original, and is cheap.
+#[derive(Clone)]
 pub struct Context {
     /// As resolved.
-    pub config: Config,
+    pub config: Arc<Config>,
     /// Catalogue.
     pub catalog: Arc<Catalog>,
     /// Spool.
@@ -140,7 +141,7 @@ impl Context {
         let engine = PluginEngine::new(Some(&config.storage.cache))?;
         let audit = Arc::new(Trail::new(&config.storage.state, actor, Some(Arc::clone(&catalog))));
         audit.configuration(&config.path, &config.text);
-        Ok(Self { config, catalog, spool, engine, audit, cancel })
+        Ok(Self { config: Arc::new(config), catalog, spool, engine, audit, cancel })
     }
 
     /// Loads a plug-in that the administrator approved.

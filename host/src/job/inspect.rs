@@ -9,7 +9,7 @@ use super::context::{Context, JobError};
 use super::fetch::Reader;
 use crate::audit::{Action, Outcome};
 use crate::catalog::CopyState;
-use crate::ports::{Destination, DestinationError, DestinationErrorKind};
+use crate::ports::{Destination, DestinationError, DestinationErrorKind, Object};
 use crate::set::{Manifest, PINNED, SEAL, SetName};
 
 /// Pages of one listing; beyond it the destination is taken for faulty.
@@ -37,25 +37,39 @@ pub struct ListedSet {
 /// # Errors
 /// When it cannot be listed.
 pub async fn list_at(destination: &dyn Destination) -> Result<Vec<ListedSet>, JobError> {
-    let failed = |source| JobError::Destination { name: destination.name().to_owned(), source };
     let mut sets: BTreeMap<SetName, ListedSet> = BTreeMap::new();
+    let mut take = |object: Object| {
+        let Some((set, file)) = object.key.split_once('/') else { return };
+        let Ok(name) = set.parse::<SetName>() else { return };
+        let listed = sets.entry(name).or_insert(ListedSet { name, complete: false, pinned: false, files: 0, bytes: 0 });
+        listed.files += 1;
+        listed.bytes += object.size;
+        listed.complete |= file == SEAL;
+        listed.pinned |= file == PINNED;
+    };
+    each_object(destination, "backup_", &mut take).await?;
+    Ok(sets.into_values().rev().collect())
+}
+
+/// Gives `take` every object whose key begins with `prefix`.
+///
+/// # Errors
+/// When the destination cannot be listed.
+pub(super) async fn each_object(
+    destination: &dyn Destination,
+    prefix: &str,
+    take: &mut (dyn FnMut(Object) + Send),
+) -> Result<(), JobError> {
+    let failed = |source| JobError::Destination { name: destination.name().to_owned(), source };
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
-        let page = tokio::time::timeout(PAGE, destination.list("backup_", cursor.as_deref())).await;
+        let page = tokio::time::timeout(PAGE, destination.list(prefix, cursor.as_deref())).await;
         let late = || DestinationError::transient(DestinationErrorKind::Timeout, format!("no list of objects within {} s", PAGE.as_secs()));
         let page = page.unwrap_or_else(|_| Err(late())).map_err(failed)?;
-        for object in page.objects {
-            let Some((set, file)) = object.key.split_once('/') else { continue };
-            let Ok(name) = set.parse::<SetName>() else { continue };
-            let listed = sets.entry(name).or_insert(ListedSet { name, complete: false, pinned: false, files: 0, bytes: 0 });
-            listed.files += 1;
-            listed.bytes += object.size;
-            listed.complete |= file == SEAL;
-            listed.pinned |= file == PINNED;
-        }
+        page.objects.into_iter().for_each(&mut *take);
         cursor = page.cursor;
         if cursor.is_none() {
-            return Ok(sets.into_values().rev().collect());
+            return Ok(());
         }
     }
     Err(JobError::Failed(format!("the listing of destination `{}` does not end", destination.name())))

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert;
 use super::context::{Context, JobError};
+use super::monitor::Observation;
 use super::report::{Report, ReportFile};
 use crate::catalog::{CatalogError, Letter, LetterFile, NewLetter, ProblemChange, ToldOf};
 use crate::config::NotifierConfig;
@@ -81,6 +82,16 @@ pub fn raise_report(context: &Context, report: &Report) {
         bytes: file.bytes.clone(),
     };
     raise_with(context, alert, Some(&words), &report.files.iter().map(file).collect::<Vec<_>>());
+}
+
+/// Puts down what changed with checks, of this machine or of destinations that are watched.
+pub fn raise_checks(context: &Context, observations: &[Observation]) {
+    let locale = Locale::choose(None, context.config.locale.as_deref());
+    for seen in observations {
+        if let Some(alert) = alert::of_check(seen, locale) {
+            raise(context, alert);
+        }
+    }
 }
 
 /// Puts down how a job ended; one that was told to end, or that waits for another, is nobody's trouble.

@@ -2,7 +2,9 @@
 //! last, and of the time.
 
 mod cron;
+mod gap;
 mod job;
 
 pub use cron::Schedule;
+pub use gap::longest_gap;
 pub use job::{Action, Due, JobSpec, Overlap, Window, opened};

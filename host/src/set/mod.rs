@@ -3,6 +3,7 @@
 //! Pure data and pure functions; nothing here reads or writes a file. The states are types: a [`Manifest`] becomes a
 //! [`SealedManifest`] only by sealing it or by checking a seal, and everything that restores takes the sealed one.
 
+mod inventory;
 mod layout;
 mod manifest;
 mod name;
@@ -11,6 +12,7 @@ mod passport;
 mod seal;
 mod sums;
 
+pub use inventory::Inventory;
 pub use layout::{
     ArtifactKeys, BACKUP_LOG, Contents, MANIFEST, MD5SUMS, PINNED, RESTORE_NOTES, SEAL, SHA256SUMS, own_key, set_key, stem_of,
 };

@@ -6,6 +6,7 @@ mod audit;
 mod init;
 mod letter;
 mod login;
+mod monitor;
 mod monthly;
 mod proofs;
 mod prune;
@@ -18,6 +19,7 @@ pub use init::{configuration_template, init_done, init_plugins, plugin_made, rec
 pub use login::{login_done, login_paste, login_type};
 pub use monthly::{MonthlyText, Trend, growth_names, monthly_text};
 pub use proofs::{DrillFacts, RepairFacts, RepairState, drill_summary, nothing_to_repair, repair_summary};
+pub use monitor::{check_in_words, fault_in_words, problem_title};
 pub use prune::prune_summary;
 pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
 pub use trial::{case_line, trial_summary};

@@ -11,12 +11,12 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::LoginError;
+use crate::tls;
 
 /// Longest that one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,18 +36,7 @@ pub(super) struct Answer {
 
 impl Https {
     pub(super) fn new(ca_file: Option<&Path>) -> Result<Self, LoginError> {
-        let mut certificates = rustls_native_certs::load_native_certs().certs;
-        if let Some(path) = ca_file {
-            let extra: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-            certificates.extend(extra.map_err(|error| LoginError::new(format!("cannot read `{}`: {error}", path.display())))?);
-        }
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(certificates);
-        let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| LoginError::new(format!("cannot set up TLS: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls::client(ca_file).map_err(|error| LoginError::new(error.to_string()))?;
         Ok(Self { tls: Arc::new(config).into() })
     }
 
