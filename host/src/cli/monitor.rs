@@ -32,7 +32,7 @@ pub(super) async fn watch(
 ) -> Result<Exit, JobError> {
     let config = Config::load_to_watch(&global.config)?;
     let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
-    let context = Context::open(config, cancel.clone())?;
+    let context = Context::open(config, job::actor(every.is_some()), cancel.clone())?;
     let Some(every) = every else {
         let observations = job::watch(&context, Timestamp::now()).await?;
         let exit = show("watch", &observations, (renderer, locale));

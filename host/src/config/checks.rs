@@ -351,7 +351,7 @@ mod tests {
             reserve: 0,
             patience: Duration::ZERO,
         };
-        let jobs = super::super::jobs::resolve(&[], Some("UTC"), &mut problems);
+        let jobs = super::super::jobs::resolve(&[], &jiff::tz::TimeZone::UTC, &mut problems);
         let known = Known { servers: vec!["principal"], destinations: vec!["nuvem"], jobs: &jobs, storage: &storage };
         let checks = resolve(&raw.check, &known, &mut problems);
         match problems.into_error(Path::new("x")) {

@@ -301,7 +301,7 @@ mod tests {
         );
         std::fs::write(&path, text).expect("written");
         let config = Config::load(&path).expect("a configuration");
-        let context = Context::open(config, CancellationToken::new()).expect("opens");
+        let context = Context::open(config, super::super::actor(false), CancellationToken::new()).expect("opens");
         (directory, context)
     }
 
