@@ -253,8 +253,13 @@ impl Command {
     /// Whether it uses catalogue and spool as the daemon does. A restore uses them too, but gives files their owners, which takes root.
     pub(super) fn works_on_state(&self) -> bool {
         match self {
-            Self::Init { .. } | Self::Login(_) | Self::Schema | Self::Restore(_) => false,
-            Self::Completions { .. } | Self::Man { .. } | Self::BenchCopy { .. } => false,
+            Self::Init { .. }
+            | Self::Login(_)
+            | Self::Schema
+            | Self::Restore(_)
+            | Self::Completions { .. }
+            | Self::Man { .. }
+            | Self::BenchCopy { .. } => false,
             Self::Plugin(command) => matches!(command, PluginCommand::Doctor { .. }),
             _ => true,
         }
