@@ -14,6 +14,8 @@ use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendColor, BackendCoord, BackendTextStyle, DrawingBackend, DrawingErrorKind};
 
+use super::whole;
+
 /// Bytes of a pixel: red, green, blue.
 const PIXEL: usize = 3;
 
@@ -50,10 +52,10 @@ impl Canvas {
         }
         let at = (y as usize * self.width as usize + x as usize) * PIXEL;
         let (red, green, blue) = color.rgb;
+        let alpha = whole(color.alpha * 255.0).min(255);
         for (below, above) in self.pixels[at..at + PIXEL].iter_mut().zip([red, green, blue]) {
-            let mixed = f64::from(*below) * (1.0 - color.alpha) + f64::from(above) * color.alpha;
-            // A mean of two bytes is a byte.
-            *below = mixed.round().clamp(0.0, 255.0) as u8;
+            let mixed = (u64::from(*below) * (255 - alpha) + u64::from(above) * alpha) / 255;
+            *below = u8::try_from(mixed).expect("a mean of two bytes is a byte");
         }
     }
 }

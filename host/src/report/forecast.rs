@@ -75,7 +75,9 @@ pub fn forecast(samples: &[Sample]) -> Forecast {
 pub fn steady_line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
     for (index, one) in points.iter().enumerate() {
-        slopes.extend(points[..index].iter().filter(|other| other.0 != one.0).map(|other| (one.1 - other.1) / (one.0 - other.0)));
+        slopes.extend(
+            points[..index].iter().filter(|other| other.0.total_cmp(&one.0).is_ne()).map(|other| (one.1 - other.1) / (one.0 - other.0)),
+        );
     }
     let slope = median(&mut slopes)?;
     let mut heights: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();

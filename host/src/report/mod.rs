@@ -11,4 +11,4 @@ mod plot;
 pub use forecast::{Forecast, Sample, forecast, steady_line};
 pub use month::{Month, MonthError};
 pub use monthly::{Day, DestinationMonth, Failure, History, Monthly, Rehearsals};
-pub use plot::{Plot, Series, Unit};
+pub use plot::{Plot, Series, Unit, whole};

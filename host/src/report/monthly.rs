@@ -207,7 +207,7 @@ impl Monthly {
 
 fn executions(history: &History) -> Vec<Execution<'_>> {
     let runs = || history.runs.iter().filter(|run| run.verb == "run");
-    let newest_open = runs().filter(|run| run.finished.is_none()).next_back().map(|run| run.started);
+    let newest_open = runs().rfind(|run| run.finished.is_none()).map(|run| run.started);
     let is_active = |run: &PastRun| history.active && run.finished.is_none() && Some(run.started) == newest_open;
     let ending = |run: &PastRun| match (run.outcome.as_deref(), run.result) {
         (Some("done" | "warnings"), _) => Ending::Good,
@@ -362,8 +362,8 @@ mod tests {
         }
     }
 
-    fn made(plain: u64, stored: u64) -> Option<RunResult> {
-        Some(RunResult { plain, stored, ..RunResult::default() })
+    fn made(plain: u64, stored: u64) -> RunResult {
+        RunResult { plain, stored, ..RunResult::default() }
     }
 
     fn delivery(run: &PastRun, destination: &str, complete: bool) -> PastDelivery {
@@ -379,16 +379,16 @@ mod tests {
     #[test]
     fn what_failed_is_in_no_mean_and_what_is_incomplete_is_no_success() {
         let runs = vec![
-            run("2026-10-01T02:00:00", Some("done"), made(1_000, 250)),
-            run("2026-10-02T02:00:00", Some("warnings"), made(3_000, 750)),
-            run("2026-10-03T02:00:00", Some("failed"), made(900_000, 900_000)),
+            run("2026-10-01T02:00:00", Some("done"), Some(made(1_000, 250))),
+            run("2026-10-02T02:00:00", Some("warnings"), Some(made(3_000, 750))),
+            run("2026-10-03T02:00:00", Some("failed"), Some(made(900_000, 900_000))),
             run("2026-10-04T02:00:00", Some("failed"), None),
             run("2026-10-05T02:00:00", None, None),
             // One schema, by hand: a success, and no measure of the whole.
-            run("2026-10-05T12:00:00", Some("done"), Some(RunResult { selected: true, ..made(7, 7).expect("some") })),
+            run("2026-10-05T12:00:00", Some("done"), Some(RunResult { selected: true, ..made(7, 7) })),
             // Still going on.
             run("2026-10-31T23:00:00", None, None),
-            run("2026-11-01T02:00:00", Some("done"), made(5, 5)),
+            run("2026-11-01T02:00:00", Some("done"), Some(made(5, 5))),
         ];
         let active = History { active: true, runs, ..History::default() };
         let found = of("2026-10", &active);
@@ -405,13 +405,13 @@ mod tests {
 
     #[test]
     fn a_run_belongs_to_the_month_of_the_zone() {
-        let history = History { runs: vec![run("2026-10-31T23:59:59", Some("done"), made(1, 1))], ..History::default() };
+        let history = History { runs: vec![run("2026-10-31T23:59:59", Some("done"), Some(made(1, 1)))], ..History::default() };
         assert_eq!((of("2026-10", &history).executions, of("2026-11", &history).executions), (1, 0));
     }
 
     #[test]
     fn a_destination_is_measured_while_it_is_one() {
-        let runs: Vec<PastRun> = (1..=4).map(|day| run(&format!("2026-10-0{day}T02:00:00"), Some("failed"), made(1, 1))).collect();
+        let runs: Vec<PastRun> = (1..=4).map(|day| run(&format!("2026-10-0{day}T02:00:00"), Some("failed"), Some(made(1, 1)))).collect();
         let mut later = delivery(&runs[1], "disco", true);
         later.attempts = 2;
         let deliveries = vec![
@@ -456,7 +456,7 @@ mod tests {
             runs: (0..days)
                 .map(|day| {
                     let at = Timestamp::from_second(1_790_000_000 + day * 86_400).expect("a time").to_zoned_datetime(zone()).datetime();
-                    run(&at.to_string(), Some("done"), made(1_000_000 + u64::try_from(day).expect("small") * 1_000, 10))
+                    run(&at.to_string(), Some("done"), Some(made(1_000_000 + u64::try_from(day).expect("small") * 1_000, 10)))
                 })
                 .collect(),
             ..History::default()
@@ -472,8 +472,8 @@ mod tests {
             let runs = endings.iter().map(|(ending, day)| {
                 let at = Timestamp::from_second(1_790_000_000 + day * 86_400).expect("a time").to_zoned_datetime(zone()).datetime().to_string();
                 match ending {
-                    0 => run(&at, Some("done"), made(2, 1)),
-                    1 => run(&at, Some("failed"), made(2, 1)),
+                    0 => run(&at, Some("done"), Some(made(2, 1))),
+                    1 => run(&at, Some("failed"), Some(made(2, 1))),
                     2 => run(&at, Some("failed"), None),
                     _ => run(&at, None, None),
                 }

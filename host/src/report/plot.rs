@@ -45,10 +45,15 @@ pub enum Unit {
     Share,
 }
 
+/// The nearest whole number; 0 for what is below it.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` takes the nearest number that there is, and 0 for none")]
+pub fn whole(value: f64) -> u64 {
+    value.max(0.0).round() as u64
+}
+
 impl Unit {
     fn text(self, value: f64) -> String {
-        // What is drawn is not below zero, and no size comes near the largest number.
-        let whole = value.max(0.0).round() as u64;
+        let whole = whole(value);
         match self {
             Self::Bytes => format_size(whole),
             Self::Rate => format!("{}/s", format_size(whole)),
@@ -191,8 +196,7 @@ fn number(day: Date) -> f64 {
 }
 
 fn date(number: f64) -> Date {
-    // Days of this age are far within what an integer holds.
-    let days = SignedDuration::from_hours(number.round() as i64 * 24);
+    let days = SignedDuration::from_hours(i64::try_from(whole(number)).unwrap_or(0).saturating_mul(24));
     Date::constant(1970, 1, 1).checked_add(days).unwrap_or(Date::MIN)
 }
 

@@ -98,6 +98,14 @@ pub(super) fn advice_actions(advice: &Advice, subject: &str, locale: Locale) -> 
             ),
             ("Completar as cópias: `cofre resume`", "Complete the copies: `cofre resume`"),
         ]),
+        other => at_home(other, locale),
+    }
+}
+
+/// What to do where nothing is wrong with another server.
+fn at_home(advice: &Advice, locale: Locale) -> Vec<String> {
+    let own = |lines: &[(&str, &str)]| lines.iter().map(|(portuguese, english)| locale.pick(portuguese, english).to_owned()).collect();
+    match advice {
         Advice::PassphraseMissing => own(&[
             (
                 "Restaurar o arquivo da senha (a folha de recuperação a contém), legível só para a conta do cofre",
@@ -186,7 +194,7 @@ pub(super) fn advice_actions(advice: &Advice, subject: &str, locale: Locale) -> 
             ("Ver o que demorou: `cofre status` e o log", "See what took so long: `cofre status` and the log"),
             ("Aumentar `timeout` do job, ou reduzir o que ele faz", "Raise the job's `timeout`, or reduce what it does"),
         ]),
-        Advice::Unknown => own(&[
+        _ => own(&[
             ("Corrigir a causa descrita nos detalhes", "Mend the cause that the details describe"),
             ("Conferir: `cofre check`", "Check: `cofre check`"),
             ("Executar o backup manualmente se necessário: `cofre run`", "Run the backup by hand if needed: `cofre run`"),

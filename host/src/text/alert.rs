@@ -9,6 +9,7 @@ use super::letter::{Fact, Letter, Tone};
 use super::{Locale, duration, moment};
 use crate::config::format_size;
 use crate::notify::{Advice, Alert, Event, Severity};
+use crate::report::whole;
 
 /// Problems that are told one by one; of the rest how many they are.
 const PROBLEMS_TOLD: usize = 8;
@@ -209,7 +210,7 @@ fn written(value: &Value, kind: Kind, zone: &TimeZone, locale: Locale) -> String
     match kind {
         Kind::Bytes => value.as_u64().map_or_else(plain, format_size),
         // A measurement of seconds may have a fraction.
-        Kind::Seconds => value.as_f64().map_or_else(plain, |seconds| duration(seconds.max(0.0).round() as u64, locale)),
+        Kind::Seconds => value.as_f64().map_or_else(plain, |seconds| duration(whole(seconds), locale)),
         Kind::Share => value.as_f64().map_or_else(plain, |share| format!("{:.0} %", share * 100.0)),
         Kind::Days => value.as_f64().map_or_else(plain, |days| format!("{days:.0}")),
         Kind::Time => match value.as_str().and_then(|text| text.parse::<Timestamp>().ok()) {

@@ -8,7 +8,7 @@ use super::letter::{Fact, Letter, Tone};
 use super::{Locale, duration, moment};
 use crate::config::format_size;
 use crate::notify::{Advice, Severity};
-use crate::report::{DestinationMonth, Forecast, Month, Monthly, Rehearsals};
+use crate::report::{DestinationMonth, Forecast, Month, Monthly, Rehearsals, whole};
 
 const MONTHS: [(&str, &str); 12] = [
     ("JANEIRO", "JANUARY"),
@@ -152,8 +152,7 @@ fn summary(monthly: &Monthly, locale: Locale) -> Vec<Fact> {
         facts.push(Fact::new(locale.pick(portuguese, english), &value));
     };
     known(monthly.mean_plain.map(format_size), "Tamanho médio", "Mean size");
-    // Seconds of a run are far below what an integer holds.
-    known(monthly.mean_seconds.map(|seconds| duration(seconds.max(0.0).round() as u64, locale)), "Tempo médio", "Mean time");
+    known(monthly.mean_seconds.map(|seconds| duration(whole(seconds), locale)), "Tempo médio", "Mean time");
     let saving = |saving| format!("{} ({})", percent(saving), locale.pick("compressão", "compression"));
     known(monthly.saving.map(saving), "Economia de espaço", "Space saved");
     facts
@@ -251,7 +250,7 @@ fn zone(monthly: &Monthly) -> TimeZone {
     TimeZone::get(&monthly.time_zone).unwrap_or_else(|_| TimeZone::system())
 }
 
-fn verb<'a>(verb: &'a str, locale: Locale) -> &'a str {
+fn verb(verb: &str, locale: Locale) -> &str {
     match verb {
         "run" => "backup",
         "verify" => locale.pick("verificação", "verification"),
@@ -268,14 +267,13 @@ fn analysis(letter: &mut Letter, monthly: &Monthly, pictures: &[(Trend, String)]
         || locale.pick("ainda sem dados de duas semanas", "not yet two weeks of data").to_owned(),
         |bytes| {
             let sign = if bytes < 0.0 { "-" } else { "+" };
-            // What grows in a month is far below what an integer holds.
-            format!("{sign}{} {}", format_size(bytes.abs().round() as u64), locale.pick("por mês", "a month"))
+            format!("{sign}{} {}", format_size(whole(bytes.abs())), locale.pick("por mês", "a month"))
         },
     );
     let mut facts = vec![Fact::new(Trend::Growth.title(locale), &growth)];
     for place in &monthly.destinations {
         if let Some(rate) = place.bytes_per_second {
-            let rate = format!("{}: {}/s", place.name, format_size(rate.max(0.0).round() as u64));
+            let rate = format!("{}: {}/s", place.name, format_size(whole(rate)));
             facts.push(Fact::new(Trend::Bandwidth.title(locale), &rate));
         }
     }
