@@ -56,7 +56,8 @@ fn a_limit_holds_over_http_in_both_directions() -> Result<()> {
     let server = RestServer::start(Make::Python)?;
     let cofre = Installation::new(HEAD)?;
     // Shorter than the transfer: waiting for its turn is no time of the plug-in's.
-    let keys = server.destination(server.address().port(), "").replace("{ env = \"COFRE_T_TOKEN\" }", "{ command = [\"echo\", \"TOKEN\"] }");
+    let keys =
+        server.destination(server.address().port(), "").replace("{ env = \"COFRE_T_TOKEN\" }", "{ command = [\"echo\", \"TOKEN\"] }");
     let keys = keys.replace("TOKEN", TOKEN);
     let destination =
         format!("[[destination]]\nname = \"web\"\nplugin = \"rest\"\n{keys}bandwidth = \"1MB/s\"\nlimits = {{ wall = \"2s\" }}\n");
