@@ -57,14 +57,14 @@ fn outcome(name: &str, locale: Locale) -> &str {
 pub fn audit_findings(findings: &Findings, locale: Locale) -> String {
     let Findings { head, files, healed, torn, fault } = findings;
     if let Some(fault) = fault {
+        // The line after an altered one is what gives it away.
+        let sound = head.count.min(fault.entry.saturating_sub(1));
         return match locale {
             Locale::PtBr => format!(
-                "❌ LOG DE AUDITORIA ALTERADO\n   {fault}\n   Até ali são {} entradas íntegras. Guarde uma cópia dos arquivos antes de qualquer outra coisa.",
-                head.count
+                "❌ LOG DE AUDITORIA ALTERADO\n   {fault}\n   Até ali são {sound} entradas íntegras. Guarde uma cópia dos arquivos antes de qualquer outra coisa."
             ),
             Locale::En => format!(
-                "❌ THE AUDIT LOG WAS ALTERED\n   {fault}\n   Up to there, {} entries are as they were written. Keep a copy of the files before you do anything else.",
-                head.count
+                "❌ THE AUDIT LOG WAS ALTERED\n   {fault}\n   Up to there, {sound} entries are as they were written. Keep a copy of the files before you do anything else."
             ),
         };
     }
