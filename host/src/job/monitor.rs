@@ -283,7 +283,7 @@ impl Monitor {
 fn until(check: &CheckSpec, known: Option<&CheckRecord>, now: Timestamp) -> Option<Timestamp> {
     let looked = known?.looked;
     let after = |time: Duration| looked.checked_add(SignedDuration::try_from(time).ok()?).ok();
-    let early = after(check.interval - check.interval / 10)?;
+    let early = after(check.interval.saturating_mul(9) / 10)?;
     (looked <= now && early > now).then(|| after(check.interval)).flatten()
 }
 

@@ -66,7 +66,7 @@ pub struct Holding {
 pub fn judge(rule: &HoldingRule, found: &[HoldingSet], sets: u64, now: Timestamp) -> Look {
     let mut holding = Holding { sets, min_sets: rule.min_sets, max_age: rule.max_age.as_secs(), ..Holding::default() };
     let Some((newest, before)) = found.split_first() else {
-        return Look { verdict: Verdict::Bad(Fault::NoBackup), facts: Facts::Holding(holding) };
+        return Look { verdict: Verdict::Bad(Fault::NoBackup), facts: Facts::Holding(Box::new(holding)) };
     };
     holding.newest = Some(newest.name.clone());
     holding.bytes = newest.bytes;
@@ -86,7 +86,7 @@ pub fn judge(rule: &HoldingRule, found: &[HoldingSet], sets: u64, now: Timestamp
         (ahead, Fault::Clock),
     ];
     let fault = faults.into_iter().find(|(is, _)| *is);
-    Look { verdict: fault.map_or(Verdict::Good, |(_, fault)| Verdict::Bad(fault)), facts: Facts::Holding(holding) }
+    Look { verdict: fault.map_or(Verdict::Good, |(_, fault)| Verdict::Bad(fault)), facts: Facts::Holding(Box::new(holding)) }
 }
 
 /// The size in the middle: one huge or empty set among them says nothing.

@@ -125,7 +125,7 @@ pub enum Facts {
         max_age: u64,
     },
     /// What a destination holds.
-    Holding(super::Holding),
+    Holding(Box<super::Holding>),
     /// It could not be seen.
     Failure {
         /// Why not.

@@ -28,9 +28,9 @@ fn value(facts: &Facts, locale: Locale) -> String {
         Facts::Space { free, total, .. } => format!("{:.0} %", share(*free, *total)),
         Facts::Unit { state } => state.clone(),
         Facts::Processes { number } => number.to_string(),
-        Facts::Backup { set: Some(_), age, .. } => time(*age, locale),
-        Facts::Holding(Holding { age: Some(age), .. }) => time(*age, locale),
-        Facts::Backup { set: None, .. } | Facts::Holding(_) | Facts::Failure { .. } => "–".to_owned(),
+        Facts::Backup { set, age, .. } => aged(set.as_ref().map(|_| *age), locale),
+        Facts::Holding(holding) => aged(holding.age, locale),
+        Facts::Failure { .. } => aged(None, locale),
     }
 }
 
@@ -142,6 +142,10 @@ fn time(seconds: u64, locale: Locale) -> String {
     }
 }
 
+fn aged(age: Option<u64>, locale: Locale) -> String {
+    age.map_or_else(|| "–".to_owned(), |age| time(age, locale))
+}
+
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 }
 }
@@ -179,8 +183,8 @@ mod tests {
                 Facts::Backup { set: Some("backup_2026_03_15_02_00_00".into()), age: 200_000, max_age: 93_600 },
             ),
             look(Verdict::Good, Facts::Backup { set: None, age: 300, max_age: 93_600 }),
-            look(Verdict::Bad(Fault::Damaged), Facts::Holding(holding)),
-            look(Verdict::Bad(Fault::NoBackup), Facts::Holding(Holding { sets: 3, ..Holding::default() })),
+            look(Verdict::Bad(Fault::Damaged), Facts::Holding(Box::new(holding))),
+            look(Verdict::Bad(Fault::NoBackup), Facts::Holding(Box::new(Holding { sets: 3, ..Holding::default() }))),
             Look::failed(Fault::Silent, "no answer within 15 s"),
         ]
     }
