@@ -121,7 +121,7 @@ impl DrillReport {
 /// When it could not be tried: no set, no room, no rights, a server out of reach. What did not come back as it was is in the report.
 pub async fn drill(context: &Context, request: &DrillRequest, meter: Arc<Meter>) -> Result<DrillReport, JobError> {
     let result = recorded(context, request, meter).await;
-    tell::raise_end(context, Event::DrillFailed, &result, alert::of_drill);
+    tell::raise_end(context, (Event::DrillFailed, &request.only.join(",")), &result, alert::of_drill);
     result
 }
 

@@ -40,7 +40,8 @@ pub struct PruneRequest {
 pub async fn prune(context: &Context, request: &PruneRequest) -> Result<Vec<Pruned>, JobError> {
     let result = recorded(context, request).await;
     if !request.dry_run {
-        tell::raise_end(context, Event::PruneFailed, &result, |places| alert::of_prune(places, jiff::Timestamp::now()));
+        let scope = request.from.as_deref().unwrap_or_default();
+        tell::raise_end(context, (Event::PruneFailed, scope), &result, |places| alert::of_prune(places, jiff::Timestamp::now()));
     }
     result
 }

@@ -92,7 +92,8 @@ impl RepairedCopy {
 pub async fn repair(context: &Context, request: &RepairRequest, meter: Arc<Meter>) -> Result<Vec<RepairedCopy>, JobError> {
     let result = recorded(context, request, &meter).await;
     if !request.dry_run {
-        tell::raise_end(context, Event::RepairFailed, &result, |copies| alert::of_repair(copies, jiff::Timestamp::now()));
+        let scope = request.set.map(|set| set.to_string()).unwrap_or_default();
+        tell::raise_end(context, (Event::RepairFailed, &scope), &result, |copies| alert::of_repair(copies, jiff::Timestamp::now()));
     }
     result
 }

@@ -114,7 +114,7 @@ pub async fn run(context: &Context, request: &RunRequest, meter: Arc<Meter>) -> 
         return Err(JobError::Request("there is nothing to back up: add a [[mysql]] or a [[directory]] to the configuration".to_owned()));
     }
     let result = make(context, request, meter).await;
-    tell::raise_end(context, Event::RunFailed, &result, alert::of_run);
+    tell::raise_end(context, (Event::RunFailed, &request.only.join(",")), &result, alert::of_run);
     result
 }
 

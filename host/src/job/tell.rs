@@ -94,14 +94,17 @@ pub fn raise_checks(context: &Context, observations: &[Observation]) {
     }
 }
 
-/// Puts down how a job ended; one that was told to end, or that waits for another, is nobody's trouble.
-pub(super) fn raise_end<T>(context: &Context, failed: Event, result: &Result<T, JobError>, of: impl FnOnce(&T) -> Alert) {
-    match result {
-        Ok(done) => raise(context, of(done)),
-        Err(JobError::Cancelled | JobError::Spool(SpoolError::Busy { .. })) => {}
-        Err(_) if context.cancel.is_cancelled() => {}
-        Err(error) => raise(context, alert::of_failure(failed, error, Timestamp::now())),
-    }
+/// Puts down how a job ended; one that was told to end, or that waits for another, is nobody's trouble. `scope` is what of everything the
+/// job was about: one that does less says nothing of the problem of one that does more.
+pub(super) fn raise_end<T>(context: &Context, (failed, scope): (Event, &str), result: &Result<T, JobError>, of: impl FnOnce(&T) -> Alert) {
+    let alert = match result {
+        Ok(done) => of(done),
+        Err(JobError::Cancelled | JobError::Spool(SpoolError::Busy { .. })) => return,
+        Err(_) if context.cancel.is_cancelled() => return,
+        Err(error) => alert::of_failure(failed, error, Timestamp::now()),
+    };
+    let key = alert.problem.clone().unwrap_or_default();
+    raise(context, if scope.is_empty() { alert } else { alert.about(format!("{key}:{scope}")) });
 }
 
 /// Tells whoever was told of a problem that it is over.

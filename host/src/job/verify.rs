@@ -64,19 +64,26 @@ pub struct VerifiedCopy {
 /// When nothing could be begun; what is wrong with a copy is in the result.
 pub async fn verify(context: &Context, request: &VerifyRequest, meter: Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
     let result = recorded(context, request, &meter).await;
-    tell::raise_end(context, Event::VerifyFailed, &result, |copies| alert::of_verification(copies, jiff::Timestamp::now()));
+    let scope =
+        [Some(scope(request)).filter(|scope| scope != "all"), request.from.clone()].into_iter().flatten().collect::<Vec<_>>().join(":");
+    tell::raise_end(context, (Event::VerifyFailed, &scope), &result, |copies| alert::of_verification(copies, jiff::Timestamp::now()));
     result
+}
+
+/// Which sets are verified.
+fn scope(request: &VerifyRequest) -> String {
+    match (request.set, request.every) {
+        (Some(set), _) => set.to_string(),
+        (None, Some(NonZeroU32::MIN)) => "all".to_owned(),
+        (None, Some(every)) => format!("1/{every}"),
+        (None, None) => "latest".to_owned(),
+    }
 }
 
 async fn recorded(context: &Context, request: &VerifyRequest, meter: &Arc<Meter>) -> Result<Vec<VerifiedCopy>, JobError> {
     let passphrase = context.config.passphrase()?;
     let number = context.catalog.begin_run("verify", request.set)?;
-    let what = match (request.set, request.every) {
-        (Some(set), _) => set.to_string(),
-        (None, Some(NonZeroU32::MIN)) => "all".to_owned(),
-        (None, Some(every)) => format!("1/{every}"),
-        (None, None) => "latest".to_owned(),
-    };
+    let what = scope(request);
     let facts = [("from", request.from.as_deref().unwrap_or_default()), ("deep", if request.deep { "yes" } else { "" })];
     let intent = context.audit.begin(Action::Verify, &what, &facts);
     let result = verify_all(context, request, (&passphrase, meter)).await;
