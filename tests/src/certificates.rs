@@ -22,14 +22,26 @@ impl Certificates {
     /// # Errors
     /// When openssl fails.
     pub fn make(directory: &Path) -> Result<Self> {
+        Self::lasting(30, directory)
+    }
+
+    /// The same for so many days.
+    ///
+    /// # Errors
+    /// When openssl fails.
+    pub fn lasting(days: u32, directory: &Path) -> Result<Self> {
         let script = "set -e
-            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 800 -subj /CN=cofre-test-ca -keyout ca.key -out ca.pem \
+            openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days \"$1\" -subj /CN=cofre-test-ca -keyout ca.key -out ca.pem \
               -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr
             printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext
-            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 800 -extfile ext -out server.pem
+            openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \"$1\" -extfile ext -out server.pem
             chmod 644 server.key";
-        let output = Command::new("sh").args(["-c", script]).current_dir(directory).output().context("cannot run openssl")?;
+        let output = Command::new("sh")
+            .args(["-c", script, "make", &days.to_string()])
+            .current_dir(directory)
+            .output()
+            .context("cannot run openssl")?;
         ensure!(output.status.success(), "making certificates failed: {}", String::from_utf8_lossy(&output.stderr));
         let file = |name| directory.join(name);
         Ok(Self { authority: file("ca.pem"), certificate: file("server.pem"), key: file("server.key") })

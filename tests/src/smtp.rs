@@ -97,7 +97,8 @@ impl Smtp {
     pub fn start() -> Result<Self> {
         packages::ensure(&["openssl"])?;
         let directory = tempfile::Builder::new().prefix("cofre-smtp").tempdir()?;
-        Certificates::make(directory.path())?;
+        // Tests that set the clock on need it for longer.
+        Certificates::lasting(800, directory.path())?;
         std::fs::create_dir(directory.path().join("mails"))?;
         let mut server = Self { process: None, directory, submission: free_port()?, implicit: free_port()? };
         server.revive()?;

@@ -95,9 +95,9 @@ fn an_alert_waits_for_a_service_that_is_down() -> Result<()> {
 #[test]
 fn what_lasts_is_told_again_and_to_who_is_called_last() -> Result<()> {
     let hook = Hook::start()?;
-    let first = hook.notifier("first", "");
-    let second = hook.notifier("second", "after = \"4h\"");
-    let night = hook.notifier("night", "quiet = [\"22:00-07:00\"]");
+    let first = hook.notifier("first", "events = [\"run.done\", \"run.failed\"]");
+    let second = hook.notifier("second", "events = [\"run.done\", \"run.failed\"]\nafter = \"4h\"");
+    let night = hook.notifier("night", "events = [\"run.done\", \"run.failed\"]\nquiet = [\"22:00-07:00\"]");
     let jobs = "[[job]]\nname = \"b\"\naction = \"run\"\nschedule = \"0 2 * * *\"\n";
     let cofre = installation(&format!("{first}{second}{night}{jobs}"))?;
     let daemon = |moment: &str| -> Result<Vec<String>> {
@@ -153,7 +153,13 @@ fn a_mail_carries_what_the_mission_shows_and_waits_for_a_server_that_is_down() -
         ensure!(html.contains(wanted), "`{wanted}` is not in: {html}");
     }
     let text = failed.text.as_deref().unwrap_or_default();
-    ensure!(failed.header("X-Cofre-Event") == Some("run.failed") && text.contains("disk") && text.contains("Ações necessárias"), "{text}");
+    ensure!(
+        failed.header("X-Cofre-Event") == Some("run.failed")
+            && text.contains("disk")
+            && text.contains("Ação necessária")
+            && text.contains("Criar o diretório"),
+        "{text}"
+    );
     ensure!(!format!("{mails:?}").contains(PASSPHRASE), "a secret was sent");
     Ok(())
 }

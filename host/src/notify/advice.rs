@@ -36,6 +36,8 @@ pub enum Advice {
     Privileges,
     /// A server does not answer.
     Unreachable,
+    /// A directory that was granted is not there, as where a drive is not mounted.
+    Directory,
     /// A server answers too slowly.
     Slow,
     /// A certificate is expired, of another host, or of nobody who is trusted.
@@ -97,6 +99,7 @@ impl Advice {
             {
                 Self::Certificate
             }
+            DestinationErrorKind::Unavailable if message.contains("cannot open the granted directory") => Self::Directory,
             DestinationErrorKind::InvalidConfig | DestinationErrorKind::Unsupported => Self::Settings,
             DestinationErrorKind::AccessDenied => Self::Credentials,
             DestinationErrorKind::NotFound | DestinationErrorKind::Integrity => Self::Damaged { set: None, good: Vec::new() },

@@ -12,6 +12,7 @@ pub(super) fn advice_title(advice: &Advice, locale: Locale) -> &'static str {
         Advice::Credentials => ("Acesso recusado", "Access refused"),
         Advice::Privileges => ("Faltam privilégios", "Privileges are missing"),
         Advice::Unreachable => ("Falha na conexão", "Connection failed"),
+        Advice::Directory => ("O diretório do destino não está lá", "The destination's directory is not there"),
         Advice::Slow => ("Tempo de resposta esgotado", "No answer in time"),
         Advice::Certificate => ("Certificado recusado", "Certificate refused"),
         Advice::RateLimited => ("Limite de requisições do serviço", "The service limits requests"),
@@ -67,6 +68,14 @@ pub(super) fn advice_actions(advice: &Advice, subject: &str, locale: Locale) -> 
                 "Completar o que falta: `cofre resume` (cópias) ou `cofre run` (novo backup)",
                 "Complete what is missing: `cofre resume` (copies) or `cofre run` (a new backup)",
             ),
+        ]),
+        Advice::Directory => own(&[
+            ("Montar o disco ou compartilhamento do destino", "Mount the destination's drive or share"),
+            (
+                "Criar o diretório, se for novo, ou corrigir `grants.directory`",
+                "Make the directory, if it is new, or correct `grants.directory`",
+            ),
+            ("Completar as cópias: `cofre resume`", "Complete the copies: `cofre resume`"),
         ]),
         Advice::Slow => own(&[
             ("Verificar a carga do servidor e a qualidade da rede", "Check the load of the server and the quality of the network"),
@@ -277,6 +286,7 @@ mod tests {
             Advice::Credentials,
             Advice::Privileges,
             Advice::Unreachable,
+            Advice::Directory,
             Advice::Slow,
             Advice::Certificate,
             Advice::RateLimited,
