@@ -60,7 +60,9 @@ fn everything_comes_back_and_nothing_of_it_stays_or_runs() -> Result<()> {
     server.sql("SET GLOBAL log_output = 'TABLE', general_log = ON")?;
     let report = cofre.json(0, &["drill"])?;
     server.sql("SET GLOBAL general_log = OFF")?;
-    let made = |kind: &str| server.sql(&format!("SELECT COUNT(*) FROM mysql.general_log WHERE argument REGEXP '^CREATE (DEFINER=[^ ]+ )?{kind} '"));
+    let made = |kind: &str| {
+        server.sql(&format!("SELECT COUNT(*) FROM mysql.general_log WHERE argument REGEXP '^CREATE (DEFINER=[^ ]+ )?{kind} '"))
+    };
     ensure!(report["good"] == true && report["warnings_total"] == 0 && report["previous"].is_null(), "{report}");
     let parts = report["parts"].as_array().context("no parts")?;
     let part = |name: &str| parts.iter().find(|part| part["name"] == name).with_context(|| format!("nothing of {name}: {report}"));
@@ -106,7 +108,7 @@ fn a_set_that_does_not_come_back_as_it_was_fails_the_drill() -> Result<()> {
     server.sql("INSTALL SONAME 'ha_archive'; CREATE DATABASE velho; CREATE TABLE velho.notas (x INT) ENGINE=ARCHIVE; INSERT INTO velho.notas VALUES (1), (2)")?;
     let cofre = installation(&server, "root", "")?;
     std::fs::write(cofre.path("files/note"), "uma nota\n")?;
-    cofre.run(0, &["run"])?;
+    cofre.run(3, &["run"])?; // ARCHIVE takes no part in a snapshot, which is a warning
     cofre.run(0, &["drill"])?;
     // The server has lost an engine since, and silently takes another one for its tables.
     server.sql("DROP DATABASE velho; UNINSTALL SONAME 'ha_archive'")?;
