@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use cofre_tests::cofre::{Installation, PASSPHRASE};
@@ -49,6 +49,15 @@ fn of<'a>(observations: &'a Value, check: &str) -> Result<&'a Value> {
 /// A process that is ended with the test.
 struct Owned(Child);
 
+impl Owned {
+    /// Tells it to stop, and waits until it has: a hook that it runs ends with it.
+    fn stop(&mut self) -> Result<ExitStatus> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.0.id())?).context("no process")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(self.0.wait()?)
+    }
+}
+
 impl Drop for Owned {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -62,7 +71,7 @@ fn a_database_that_stops_is_told_of_while_a_backup_goes_on() -> Result<()> {
     let database = format!("[[mysql]]\nname = \"main\"\nsocket = \"{}\"\nuser = \"root\"\n", server.socket().display());
     let check = "[[check]]\nname = \"db\"\nkind = \"mysql\"\nsource = \"main\"\ninterval = \"1s\"\nfailures = 2\n";
     let job = "[[job]]\nname = \"long\"\naction = \"run\"\nschedule = \"@yearly\"\nat_start = true\n";
-    let hook = "[[hook]]\nwhen = \"before-run\"\nshell = \"echo begun > @DIR@/begun; sleep 1000\"\ntimeout = \"60m\"\n";
+    let hook = "[[hook]]\nwhen = \"before-run\"\nshell = \"echo begun > @DIR@/begun; sleep 300\"\ntimeout = \"60m\"\n";
     let cofre = installation(&format!("{database}{check}{job}{hook}"))?;
     ensure!(state(&cofre, "db")? == "good");
     let mut daemon = Owned(cofre.command(&["daemon"]).stdout(Stdio::piped()).spawn()?);
@@ -84,6 +93,8 @@ fn a_database_that_stops_is_told_of_while_a_backup_goes_on() -> Result<()> {
     server.start_again()?;
     told("✅ db: is well again")?;
     ensure!(state(&cofre, "db")? == "good");
+    let status = daemon.stop()?;
+    ensure!(status.success(), "{status}");
     Ok(())
 }
 
@@ -367,11 +378,7 @@ fn a_watch_goes_on_until_it_is_told_to_stop() -> Result<()> {
     std::fs::remove_file(largest(&cofre)?)?;
     let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("❌  disk  PROBLEM"))).context("it was not seen")??;
     ensure!(line.contains("is missing"), "{line}");
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(i32::try_from(watch.0.id())?).context("no process")?,
-        rustix::process::Signal::TERM,
-    )?;
-    let status = watch.0.wait()?;
+    let status = watch.stop()?;
     ensure!(status.success(), "{status}");
     Ok(())
 }

@@ -92,7 +92,10 @@ fn holding_in_words(holding: &Holding, locale: Locale) -> String {
         text = format!("{text}; {}", holding.wrong.join(", "));
         let more = holding.wrong_total.saturating_sub(holding.wrong.len());
         if more > 0 {
-            text = format!("{text} {} {more}", locale.pick("e mais", "and more:"));
+            text = match locale {
+                Locale::PtBr => format!("{text} e mais {more}"),
+                Locale::En => format!("{text} and {more} more"),
+            };
         }
     }
     text
@@ -171,7 +174,7 @@ mod tests {
         vec![
             look(Verdict::Good, Facts::Answer { milliseconds: 12, version: Some("10.11.6-MariaDB".into()) }),
             look(Verdict::Good, Facts::Page { status: 200, certificate_days: Some(61) }),
-            look(Verdict::Bad(Fault::Expiring), Facts::Page { status: 200, certificate_days: Some(-2) }),
+            look(Verdict::Bad(Fault::Expiring), Facts::Page { status: 200, certificate_days: Some(3) }),
             look(
                 Verdict::Bad(Fault::FullSoon),
                 Facts::Space { free: 20 << 30, total: 100 << 30, files_free: Some(0.15), days_until_full: Some(4.4) },
