@@ -54,12 +54,15 @@ pub(crate) struct Options {
     /// Profile of the program in it
     #[arg(long, default_value = "dist")]
     profile: String,
+    /// Use the build that is there
+    #[arg(long)]
+    no_build: bool,
 }
 
 impl Options {
-    /// The package with a program of this profile, in the usual place.
-    pub(crate) fn of_profile(profile: &str) -> Self {
-        Self { out: None, profile: profile.to_owned() }
+    /// The package of what was built for the tests, in the usual place.
+    pub(crate) fn of_the_tests() -> Self {
+        Self { out: None, profile: "release".to_owned(), no_build: true }
     }
 }
 
@@ -71,8 +74,11 @@ pub(crate) fn make(root: &Path, options: &Options) -> Result<PathBuf> {
     packages::ensure(&TOOLS)?;
     let out = options.out.clone().unwrap_or_else(|| cofre_tests::cofre::target().join("debian"));
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let components = components(root)?;
-    let program = program(root, &options.profile)?;
+    if !options.no_build {
+        build(root, &options.profile)?;
+    }
+    let (components, program) = (components(root)?, program(&options.profile));
+    ensure!(program.exists(), "{} is not built", program.display());
     let staged = tempfile::Builder::new().prefix("package-").tempdir_in(&out)?;
     let epoch = epoch(root)?;
     let tree = Tree { root, staged: staged.path().join("root"), epoch: &epoch };
@@ -87,22 +93,29 @@ pub(crate) fn make(root: &Path, options: &Options) -> Result<PathBuf> {
     Ok(file)
 }
 
+fn build(root: &Path, profile: &str) -> Result<()> {
+    println!("building the components");
+    crate::plugins::build(root, &crate::plugins::Options::default())?;
+    println!("building cofre, profile {profile}");
+    // All of the workspace chooses the features: otherwise much would be compiled again.
+    timed(cargo(root).args(["build", "--workspace", "--bins", "--profile", profile])).map(drop)
+}
+
 /// The plug-ins that ship.
 fn components(root: &Path) -> Result<Vec<PathBuf>> {
-    println!("building the components");
-    let built = crate::plugins::build(root, &crate::plugins::Options::default())?;
-    let mut shipped: Vec<PathBuf> = built.into_iter().filter(|file| file.starts_with(root.join("target/plugins"))).collect();
+    let folder = root.join("target/plugins");
+    let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let files = listed.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut shipped: Vec<PathBuf> = files.into_iter().filter(|file| file.extension().is_some_and(|it| it == "wasm")).collect();
     shipped.sort();
     ensure!(!shipped.is_empty(), "there is no plug-in to ship");
     Ok(shipped)
 }
 
-fn program(root: &Path, profile: &str) -> Result<PathBuf> {
-    println!("building cofre, profile {profile}");
-    // All of the workspace chooses the features, as the tests do: otherwise much would be compiled again.
-    timed(cargo(root).args(["build", "--workspace", "--bin", "cofre", "--profile", profile]))?;
+/// Where the program is.
+fn program(profile: &str) -> PathBuf {
     let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(cofre_tests::cofre::target().join(folder).join("cofre"))
+    cofre_tests::cofre::target().join(folder).join("cofre")
 }
 
 /// Seconds since 1970 of what is packed: `SOURCE_DATE_EPOCH`, else the last commit.

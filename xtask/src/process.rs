@@ -36,6 +36,14 @@ pub(crate) fn build(root: &Path) -> Result<()> {
     timed(cargo(root).args(["build", "--release", "--workspace", "--bins"])).map(drop)
 }
 
+/// The same with the tests, whose libraries have other features: built apart, much would be compiled twice.
+pub(crate) fn build_for_tests(root: &Path) -> Result<()> {
+    println!("building the components");
+    crate::plugins::build(root, &crate::plugins::Options::default())?;
+    println!("building cofre and its tests");
+    timed(cargo(root).args(["build", "--release", "--workspace", "--bins", "--tests"])).map(drop)
+}
+
 /// Reads `200MB`, `1.5GB` or a number of bytes.
 ///
 /// # Errors

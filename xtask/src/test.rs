@@ -156,8 +156,8 @@ fn documentation(root: &Path) -> Result<()> {
 }
 
 fn end_to_end(root: &Path) -> Result<()> {
-    crate::process::build(root)?;
-    crate::package::make(root, &crate::package::Options::of_profile("release"))?;
+    crate::process::build_for_tests(root)?;
+    crate::package::make(root, &crate::package::Options::of_the_tests())?;
     let nextest_is_here = installed(root, "nextest");
     let mut command = if nextest_is_here { nextest(root) } else { plain(root) };
     let chosen: &[&str] = if nextest_is_here { &["--workspace", "-E", "package(cofre-tests)"] } else { &["--package", "cofre-tests"] };

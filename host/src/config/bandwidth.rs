@@ -72,7 +72,7 @@ mod tests {
     fn what_people_write_is_understood() {
         let rates = ["5MB/s", "512 KiB/s", "40 Mbit/s", "1000B/s"].map(parse_rate);
         assert_eq!(rates, [Ok(5_000_000), Ok(524_288), Ok(5_000_000), Ok(1_000)]);
-        for text in ["5MB", "5", "fast", "999B/s", "0/s", "1.5MB/s", "99999999999Gbit/s"] {
+        for text in ["5MB", "5", "fast", "999B/s", "0/s", "1.5MB/s", "999999999999Gbit/s"] {
             assert!(parse_rate(text).is_err(), "{text}");
         }
     }
