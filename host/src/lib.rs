@@ -5,6 +5,9 @@
 //! component ([`plugin`]). A set ([`set`]) is complete where its sealed manifest is, and the manifest goes last.
 //! Which sets stay there is decided by [`retention`]; what somebody is told is an alert of [`notify`] or the month's [`report`], worded in [`text`]. The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
 
+// The commands are one future over many others, and lints ask for its layout.
+#![recursion_limit = "256"]
+
 pub mod audit;
 pub mod catalog;
 pub mod cli;

@@ -77,7 +77,7 @@ fn serve(stream: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut line = String::new();
     while reader.read_line(&mut line)? > 0 && !line.trim_end().is_empty() {
         if path.is_empty() {
-            path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+            line.split(' ').nth(1).unwrap_or_default().clone_into(&mut path);
         } else if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {

@@ -48,6 +48,9 @@ const SCRIPT: [(Trouble, i64, i64); 5] = [
     (Trouble::Rot, 32 * 24 + 15, 34 * 24),
 ];
 
+/// A day, and the event that was told on it.
+type Told = (String, String);
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -306,7 +309,7 @@ impl World {
     fn judge_alerts(&mut self) -> Result<()> {
         let mails = self.smtp.mails()?;
         self.outcome.alerts_sent = mails.len();
-        let mut came: Vec<(String, String)> = Vec::new();
+        let mut came: Vec<Told> = Vec::new();
         for mail in &mails {
             let event = mail.header("X-Cofre-Event").context("a mail names no event")?.to_owned();
             let date = mail.header("Date").context("a mail has no date")?;
@@ -332,7 +335,7 @@ impl World {
     }
 
     /// What must be told on which day, and the days on which something may be wrong.
-    fn expected(&self) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    fn expected(&self) -> Result<(Vec<Told>, Vec<String>)> {
         let script = self.script()?;
         let during = |trouble: Trouble, at: &ZonedDateTime| {
             script
@@ -363,9 +366,8 @@ impl World {
             }
             let night = at(2)?;
             match (during(Trouble::Off, &night), during(Trouble::DiskFull, &night).or(during(Trouble::Away, &night))) {
-                (Some(_), _) => {}
                 (None, Some((from, _))) if night.duration_since(&from) < SignedDuration::from_hours(24) => tell("run.failed"),
-                (None, Some(_)) => {}
+                (Some(_), _) | (None, Some(_)) => {}
                 (None, None) => tell("run.done"),
             }
             match day.weekday() {

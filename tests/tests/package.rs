@@ -99,7 +99,7 @@ fn shared(debian: &Debian) -> Result<()> {
 /// The service as systemd runs it, with everything that the unit takes from it.
 fn serve(debian: &Debian) -> Result<()> {
     let before = sets(debian)?.len();
-    let said = debian.boot(&format!(
+    let said = debian.boot(
         "systemctl enable --now cofre
         until journalctl -u cofre -o cat | grep 'yearly (run)'; do sleep 0.1; done
         systemctl reload cofre

@@ -205,7 +205,9 @@ mod tests {
             "2026-04-01T03:00:00Z",
             "2026-04-01T03:00:00.1Z",
         ];
-        times.iter().for_each(|at| began(&catalog, at));
+        for at in &times {
+            began(&catalog, at);
+        }
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
         let found = catalog.past_runs(at("2026-03-01T03:00:00Z"), at("2026-04-01T03:00:00Z")).expect("read");
         let found: Vec<String> = found.iter().map(|run| run.started.to_string()).collect();

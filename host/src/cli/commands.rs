@@ -28,7 +28,8 @@ use crate::text::{
 pub(super) async fn dispatch(cli: Cli, cancel: CancellationToken) -> Exit {
     let renderer = Renderer::new(&cli.global);
     let name = command_name(&cli.command);
-    match run_command(cli, renderer, cancel.clone()).await {
+    // All commands together are a large future.
+    match Box::pin(run_command(cli, renderer, cancel.clone())).await {
         Ok(exit) => exit,
         Err(error) => {
             let error = if cancel.is_cancelled() { JobError::Cancelled } else { error };

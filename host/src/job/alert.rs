@@ -208,9 +208,10 @@ pub fn of_check(seen: &Observation, locale: Locale) -> Option<Alert> {
 
 /// Of a rehearsed restore.
 pub fn of_drill(report: &DrillReport) -> Alert {
-    let (event, title) = match report.good {
-        true => (Event::DrillDone, format!("{} came back whole in {:.0} s", report.set, report.recovery_seconds)),
-        false => (Event::DrillFailed, format!("not all of {} came back as it was", report.set)),
+    let (event, title) = if report.good {
+        (Event::DrillDone, format!("{} came back whole in {:.0} s", report.set, report.recovery_seconds))
+    } else {
+        (Event::DrillFailed, format!("not all of {} came back as it was", report.set))
     };
     let warnings = report.warnings.iter().take(WARNINGS_TOLD).map(|warning| format!("{}: {}", warning.subject, warning.message));
     let mut alert = Alert::new(event, report.finished, &title)

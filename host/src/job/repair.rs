@@ -149,7 +149,9 @@ fn needs(context: &Context, request: &RepairRequest) -> Result<Vec<Need>, JobErr
     };
     if let Some(from) = &request.from {
         needs.retain(|need| need.to != *from);
-        needs.iter_mut().for_each(|need| need.from = vec![from.clone()]);
+        for need in &mut needs {
+            need.from = vec![from.clone()];
+        }
     }
     Ok(needs)
 }

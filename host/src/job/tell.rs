@@ -172,7 +172,7 @@ pub async fn deliver_after_command(context: &Context) {
     match tokio::time::timeout(COMMAND_PATIENCE, deliver(context)).await {
         Ok(Ok(Delivered { failed: 0, given_up: 0, .. })) => {}
         Ok(Ok(done)) => {
-            tracing::warn!(failed = done.failed, given_up = done.given_up, "not every alert was delivered; see: cofre notify list")
+            tracing::warn!(failed = done.failed, given_up = done.given_up, "not every alert was delivered; see: cofre notify list");
         }
         Ok(Err(error)) => tracing::error!(%error, "alerts could not be delivered"),
         Err(_) => tracing::warn!("alerts are still on their way; the daemon goes on with them"),

@@ -68,23 +68,23 @@ pub fn audit_findings(findings: &Findings, locale: Locale) -> String {
             ),
         };
     }
-    let mut text = match locale {
+    let mut lines = vec![match locale {
         Locale::PtBr => format!("✅ Log de auditoria íntegro: {} entradas em {files} arquivos\n   fim: {head}", head.count),
         Locale::En => format!("✅ The audit log is as it was written: {} entries in {files} files\n   head: {head}", head.count),
-    };
+    }];
     if *healed > 0 {
-        text.push_str(&match locale {
-            Locale::PtBr => format!("\n   em {healed} lugares um processo morreu no meio de uma linha, e a seguinte diz isso"),
-            Locale::En => format!("\n   at {healed} places a process died in the middle of a line, and the next one says so"),
+        lines.push(match locale {
+            Locale::PtBr => format!("em {healed} lugares um processo morreu no meio de uma linha, e a seguinte diz isso"),
+            Locale::En => format!("at {healed} places a process died in the middle of a line, and the next one says so"),
         });
     }
     if *torn > 0 {
-        text.push_str(&match locale {
-            Locale::PtBr => format!("\n   no fim há {torn} bytes de uma linha que um processo não terminou; a próxima dirá isso"),
-            Locale::En => format!("\n   at the end are {torn} bytes of a line that a process did not finish; the next one will say so"),
+        lines.push(match locale {
+            Locale::PtBr => format!("no fim há {torn} bytes de uma linha que um processo não terminou; a próxima dirá isso"),
+            Locale::En => format!("at the end are {torn} bytes of a line that a process did not finish; the next one will say so"),
         });
     }
-    text
+    lines.join("\n   ")
 }
 
 #[cfg(test)]

@@ -180,7 +180,9 @@ impl Databases {
         let (mut servers, mut swept) = (Self(BTreeMap::new()), Vec::new());
         for record in records.iter().filter(|record| record.kind == ArtifactKind::Schema) {
             let name = record.source.clone().unwrap_or_default();
-            if !servers.0.contains_key(&name) {
+            // Opening waits, and an entry cannot be held for so long.
+            let known = servers.0.contains_key(&name);
+            if !known {
                 let schemas = records.iter().filter(|other| other.kind == ArtifactKind::Schema && other.source == record.source);
                 let of_server: Vec<&ArtifactRecord> = schemas.collect();
                 match Server::open(context, (&name, &of_server, passport), mark).await {
@@ -278,7 +280,7 @@ mod tests {
         let make = |name: &str| {
             let path = directory.path().join(name);
             std::fs::create_dir_all(path.join("tree/closed")).expect("made");
-            std::fs::set_permissions(path.join("tree/closed"), std::fs::Permissions::from_mode(0)).expect("closed");
+            std::fs::set_permissions(path.join("tree/closed"), std::fs::Permissions::from_mode(0o000)).expect("closed");
             path
         };
         let (dead, living) = (make("cofre-drill-0a1b2c3d"), make("cofre-drill-00000000"));
