@@ -106,8 +106,8 @@ fn serve(debian: &Debian) -> Result<()> {
         until grep 'read again' /var/log/cofre/backup-cofre.*.log; do sleep 0.1; done
         systemctl is-active cofre
         systemctl stop cofre
-        systemctl show -p Result -p NRestarts cofre"
-    ))?;
+        systemctl show -p Result -p NRestarts cofre",
+    )?;
     let Some(said) = said else { return Ok(()) };
     ensure!(said.contains("Result=success") && said.contains("NRestarts=0"), "{said}");
     ensure!(sets(debian)?.len() == before + 1, "the service made not one set: {said}");
