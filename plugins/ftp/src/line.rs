@@ -194,8 +194,9 @@ mod tests {
     #[test]
     fn a_server_that_takes_nothing_is_one_that_is_gone() {
         let (mut line, _peer) = connected(&Patience::new(Duration::from_millis(20)));
+        let block = vec![0; 64 << 10];
         let error = loop {
-            if let Err(error) = line.write(&[0; 64 << 10]) {
+            if let Err(error) = line.write(&block) {
                 break error;
             }
         };
