@@ -1,5 +1,5 @@
 //! One connection, secured or not, of which no wait is without end: a server that says nothing for too long counts as gone. Sockets of a
-//! component know no time-outs of their own, so each read and each write first asks whether the socket is ready.
+//! component know no time-outs of their own, so none waits by itself: what would have to wait does so here, for as long as that may take.
 
 use std::io::{self, BufReader, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -51,8 +51,12 @@ struct Patient {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, patience: Patience) -> Self {
-        Self(BufReader::with_capacity(AHEAD, Patient { stream, patience }))
+    /// # Errors
+    /// When the socket cannot be told not to wait by itself.
+    pub(crate) fn new(stream: TcpStream, patience: Patience) -> io::Result<Self> {
+        // A socket that counts as ready may have nothing all the same, and would then wait without end.
+        stream.set_nonblocking(true)?;
+        Ok(Self(BufReader::with_capacity(AHEAD, Patient { stream, patience })))
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {
@@ -60,10 +64,21 @@ impl Socket {
     }
 }
 
+impl Patient {
+    /// Tries until there is something to be done, and waits in between.
+    fn ready<T>(&mut self, wanted: PollFlags, mut attempt: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt(&mut self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.patience.wait(&self.stream, wanted)?,
+                done => return done,
+            }
+        }
+    }
+}
+
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.patience.wait(&self.stream, PollFlags::IN)?;
-        self.stream.read(buffer)
+        self.ready(PollFlags::IN, |stream| stream.read(buffer))
     }
 }
 
@@ -75,9 +90,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Patient { stream, patience } = self.0.get_mut();
-        patience.wait(stream, PollFlags::OUT)?;
-        stream.write(bytes)
+        self.0.get_mut().ready(PollFlags::OUT, |stream| stream.write(bytes))
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -181,7 +194,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("connects");
         let (peer, _) = listener.accept().expect("accepts");
-        (Ends::Plain(Socket::new(stream, patience.clone())), peer)
+        (Ends::Plain(Socket::new(stream, patience.clone()).expect("a socket")), peer)
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl TlsConnector for Connector {
     type Stream = Line;
 
     fn connect(&self, domain: &str, stream: TcpStream) -> FtpResult<Line> {
-        let socket = Socket::new(stream, self.patience.clone());
+        let socket = Socket::new(stream, self.patience.clone()).map_err(FtpError::ConnectionError)?;
         let Some(tls) = &self.tls else { return Ok(Line::plain(socket)) };
         let name = ServerName::try_from(domain.to_owned()).map_err(|error| FtpError::SecureError(error.to_string()))?;
         let connection = ClientConnection::new(Arc::clone(tls), name).map_err(|error| FtpError::SecureError(error.to_string()))?;
