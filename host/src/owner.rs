@@ -41,7 +41,10 @@ pub fn private_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Gives what root made to the owner of the directory that it lies in.
-fn hand_over(made: &File, path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be looked at or handed over.
+pub fn hand_over(made: &File, path: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

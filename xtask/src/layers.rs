@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
 const ALLOWED: [(&str, &[&str]); 23] = [
-    ("audit", &[]),
+    ("audit", &["owner"]),
     ("ports", &[]),
     ("owner", &[]),
     ("tls", &[]),

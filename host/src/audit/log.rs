@@ -1,9 +1,9 @@
 //! The files of the audit log: appended to under a lock, flushed, and turned over at a size. `docs/formats/audit.md` has the order of the
 //! steps, and what each crash leaves.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::chain::{Fault, Head, Inspection};
 use super::entry::{Action, Actor, Entry, Event, Outcome};
 use super::lines::{Piece, next_piece};
+use crate::owner::{hand_over, private_directory, private_file};
 
 const LOG: &str = "audit.log";
 const HEAD: &str = "audit.head";
@@ -141,17 +142,16 @@ impl AuditLog {
 
     /// One process at a time. A killed one holds nothing.
     fn lock(&self) -> Result<File, AuditError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(failed("make", &self.directory))?;
+        private_directory(&self.directory).map_err(failed("make", &self.directory))?;
         let path = self.directory.join(LOCK);
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        let file = private_file(&path).map_err(failed("open", &path))?;
         held(file, &path, FlockOperation::NonBlockingLockExclusive)
     }
 
     fn tail(&self, known: Option<Head>) -> Result<Tail, AuditError> {
         let path = self.directory.join(LOG);
-        let mut options = OpenOptions::new();
-        let file = options.create(true).read(true).append(true).mode(0o600).open(&path).map_err(failed("open", &path))?;
+        private_file(&path).map_err(failed("open", &path))?;
+        let file = OpenOptions::new().read(true).append(true).open(&path).map_err(failed("open", &path))?;
         let len = file.metadata().map_err(failed("look at", &path))?.len();
         if len == 0 {
             // Before a line is in it, the file must be there after a crash, too.
@@ -266,6 +266,7 @@ impl AuditLog {
             let mut file = tempfile::Builder::new().prefix(".audit").tempfile_in(&self.directory)?;
             writeln!(file, "{} {}", saved.head, saved.size)?;
             file.as_file().sync_data()?;
+            hand_over(file.as_file(), &path)?;
             file.persist(&path).map_err(|error| error.error)?;
             Ok(())
         };
