@@ -30,3 +30,4 @@ pub mod source;
 pub mod spool;
 pub mod text;
 pub mod tls;
+pub mod trend;

@@ -32,6 +32,14 @@ pub fn client(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, TlsError> 
         let extra: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
         certificates.extend(extra.map_err(|source| TlsError::Roots { path: path.to_path_buf(), source })?);
     }
+    Ok(trusting(certificates)?)
+}
+
+/// A client that trusts these roots; one that cannot be read is left out.
+///
+/// # Errors
+/// When the library refuses.
+pub fn trusting(certificates: Vec<CertificateDer<'static>>) -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(certificates);
     Ok(rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

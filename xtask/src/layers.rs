@@ -8,25 +8,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 23] = [
+const ALLOWED: [(&str, &[&str]); 24] = [
     ("audit", &["owner"]),
     ("ports", &[]),
     ("owner", &[]),
     ("tls", &[]),
+    ("trend", &[]),
     ("pipeline", &["ports"]),
     ("set", &["ports"]),
     ("retention", &["set"]),
     ("schedule", &[]),
-    ("monitor", &["tls"]),
+    ("monitor", &["tls", "trend"]),
     ("source", &["ports", "pipeline"]),
-    ("plugin", &["ports"]),
+    ("plugin", &["ports", "tls"]),
     ("catalog", &["ports", "set", "owner", "monitor"]),
     ("spool", &["ports", "set", "owner"]),
     ("copy", &["ports", "pipeline", "set", "spool"]),
     ("config", &["ports", "pipeline", "copy", "retention", "schedule", "monitor", "notify"]),
     ("hooks", &["ports", "config"]),
     ("notify", &["ports", "schedule"]),
-    ("report", &["catalog", "config"]),
+    ("report", &["catalog", "config", "trend"]),
     ("text", &["ports", "audit", "config", "retention", "monitor", "notify", "report"]),
     (
         "job",

@@ -1,5 +1,6 @@
-//! When a disk will be full: a line through what was used (Theil and Sen: the median of all slopes), which a clean-up, a restore or one
-//! huge file in between does not bend.
+//! When a disk will be full: a line through what was used, which a clean-up, a restore or one huge file in between does not bend.
+
+use crate::trend::steady_slope;
 
 /// Seconds between two samples that are kept.
 pub const HOURLY: i64 = 3_600;
@@ -34,21 +35,8 @@ fn growth_per_day(samples: &[Sample]) -> Option<f64> {
         return None;
     }
     let chosen: Vec<&Sample> = samples.iter().step_by(samples.len().div_ceil(SAMPLES_MAX)).collect();
-    let mut slopes = Vec::with_capacity(chosen.len() * chosen.len() / 2);
-    for (index, one) in chosen.iter().enumerate() {
-        for other in &chosen[index + 1..] {
-            let days = other.at.saturating_sub(one.at) as f64 / DAY;
-            if days != 0.0 {
-                slopes.push((other.used as f64 - one.used as f64) / days);
-            }
-        }
-    }
-    median(&mut slopes)
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
+    let point = |sample: &&Sample| (sample.at.saturating_sub(first) as f64 / DAY, sample.used as f64);
+    steady_slope(&chosen.iter().map(point).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use super::component::PluginError;
 use super::dns;
 use super::grants::Gate;
 use super::traffic::Traffic;
+use crate::tls;
 
 /// Whether it is TLS, host, port.
 type Target = (bool, String, u16);
@@ -87,14 +88,7 @@ impl HttpDoor {
             certificates.extend(extra);
         }
         let roots = certificates.iter().map(|certificate| certificate.to_vec()).collect();
-        let mut store = rustls::RootCertStore::empty();
-        store.add_parsable_certificates(certificates);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| PluginError::tls(&error))?
-            .with_root_certificates(store)
-            .with_no_client_auth();
+        let tls = tls::trusting(certificates).map_err(|error| PluginError::tls(&error))?;
         Ok(Self { tls: Some(Arc::new(tls)), roots, ..Self::default() })
     }
 

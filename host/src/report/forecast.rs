@@ -1,9 +1,11 @@
-//! When a destination is full, from what it said was free: a line through the samples that a few odd ones do not turn
-//! (Theil–Sen: the median of the slopes of all pairs), and no guess where there is too little to draw one through.
+//! When a destination is full, from what it said was free: a line through the samples that a few odd ones do not turn, and no guess where
+//! there is too little to draw one through.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use crate::trend::steady_line;
 
 /// Samples that a forecast needs.
 const SAMPLES_MIN: usize = 7;
@@ -67,30 +69,6 @@ pub fn forecast(samples: &[Sample]) -> Forecast {
         },
         Some(_) => Forecast::Steady,
         None => Forecast::TooLittle { samples: samples.len(), days: span },
-    }
-}
-
-/// The slope of a line through `points`, and its height at 0: medians, so that less than a quarter of odd points cannot turn it.
-/// `None` where all points lie above one another, or there are none.
-pub fn steady_line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let mut slopes = Vec::with_capacity(points.len() * points.len() / 2);
-    for (index, one) in points.iter().enumerate() {
-        slopes.extend(
-            points[..index].iter().filter(|other| other.0.total_cmp(&one.0).is_ne()).map(|other| (one.1 - other.1) / (one.0 - other.0)),
-        );
-    }
-    let slope = median(&mut slopes)?;
-    let mut heights: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
-    Some((slope, median(&mut heights)?))
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(values[middle]),
-        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
     }
 }
 

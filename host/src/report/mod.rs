@@ -8,7 +8,7 @@ mod month;
 mod monthly;
 mod plot;
 
-pub use forecast::{Forecast, Sample, forecast, steady_line};
+pub use forecast::{Forecast, Sample, forecast};
 pub use month::{Month, MonthError};
 pub use monthly::{Day, DestinationMonth, Failure, History, Monthly, Rehearsals};
 pub use plot::{Plot, Series, Unit, whole};

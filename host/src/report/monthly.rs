@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Forecast, Month, Sample, forecast, steady_line};
+use super::{Forecast, Month, Sample, forecast};
 use crate::catalog::{PastDelivery, PastRun, RunResult};
+use crate::trend::steady_slope;
 
 /// Failures that are told one by one.
 const FAILURES_TOLD: usize = 30;
@@ -292,7 +293,7 @@ fn growth(all: &[Execution<'_>]) -> Option<f64> {
     // Of a year of hourly backups, as many as a line needs.
     let step = points.len().div_ceil(400).max(1);
     let points: Vec<(f64, f64)> = points.into_iter().step_by(step).collect();
-    steady_line(&points).filter(|_| span >= GROWTH_DAYS_MIN).map(|(slope, _)| slope * MONTH_DAYS)
+    steady_slope(&points).filter(|_| span >= GROWTH_DAYS_MIN).map(|slope| slope * MONTH_DAYS)
 }
 
 /// Sums of a day.

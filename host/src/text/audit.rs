@@ -27,7 +27,6 @@ fn action(name: &str, locale: Locale) -> &str {
         "restore" => locale.pick("restauração", "restore"),
         "repair" => locale.pick("reparo", "repair"),
         "drill" => locale.pick("ensaio", "drill"),
-        "tenant" => locale.pick("entrega a cliente", "delivery to a tenant"),
         "prune" => locale.pick("limpeza", "clean-up"),
         "remove" => locale.pick("remoção", "removal"),
         "pin" => locale.pick("fixação", "pin"),

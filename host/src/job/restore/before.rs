@@ -11,6 +11,7 @@ use crate::job::context::{Context, JobError};
 use crate::ports::MysqlSettings;
 use crate::set::{ArtifactKind, ArtifactRecord, stem_of};
 use crate::source::mysql::Staging;
+use crate::spool::statvfs_free;
 
 /// Names that a refusal lists.
 const NAMES_TOLD: usize = 10;
@@ -170,7 +171,7 @@ impl Restore<'_> {
             return;
         }
         let Some(above) = directory.ancestors().find(|above| above.is_dir()).or(Some(Path::new("."))) else { return };
-        let (Ok(free), Ok(status)) = (free_bytes(above), above.metadata()) else {
+        let (Ok(free), Ok(status)) = (statvfs_free(above), above.metadata()) else {
             outlook.unknown.push(format!("how much room there is in `{}`", above.display()));
             return;
         };
@@ -199,9 +200,4 @@ fn listed(names: &[String]) -> String {
     let shown: Vec<_> = names.iter().take(NAMES_TOLD).map(|name| format!("`{name}`")).collect();
     let more = names.len().checked_sub(NAMES_TOLD).filter(|more| *more > 0).map_or_else(String::new, |more| format!(" and {more} more"));
     format!("{}{more}", shown.join(", "))
-}
-
-fn free_bytes(path: &Path) -> rustix::io::Result<u64> {
-    let status = rustix::fs::statvfs(path)?;
-    Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }

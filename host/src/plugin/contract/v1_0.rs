@@ -19,51 +19,43 @@ use crate::plugin::journal::Weight;
 use crate::plugin::state::State;
 use crate::ports::{DestinationErrorKind, Limits, Message, Object, Severity};
 
-/// Generated. WASI's own interfaces are those of wasmtime-wasi, or of `super::wasi`.
+/// Generates the bindings of a world, in a module right below this one. WASI's own interfaces are those of wasmtime-wasi, or of
+/// `super::wasi`; `more` are interfaces that another module has the bindings of.
+macro_rules! bindings {
+    ($world:tt, { $($more:tt)* }) => {
+        wasmtime::component::bindgen!({
+            path: "../wit/v1.0",
+            world: $world,
+            imports: { default: async | trappable },
+            exports: { default: async },
+            with: {
+                $($more)*
+                "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
+                "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
+                "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
+                "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
+                "wasi:random": wasmtime_wasi::p2::bindings::random,
+                "wasi:http": wasmtime_wasi_http::p2::bindings::http,
+                "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
+                "wasi:sockets/instance-network": wasmtime_wasi::p2::bindings::sockets::instance_network,
+                "wasi:sockets/tcp": wasmtime_wasi::p2::bindings::sockets::tcp,
+                "wasi:sockets/ip-name-lookup": super::super::wasi::wasi::sockets::ip_name_lookup,
+                "wasi:sockets/tcp-create-socket": super::super::wasi::wasi::sockets::tcp_create_socket,
+            },
+        });
+    };
+}
+
+/// The storing half.
 mod wit {
-    wasmtime::component::bindgen!({
-        path: "../wit/v1.0",
-        world: "destination-plugin",
-        imports: { default: async | trappable },
-        exports: { default: async },
-        with: {
-            "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
-            "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
-            "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
-            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-            "wasi:random": wasmtime_wasi::p2::bindings::random,
-            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
-            "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
-            "wasi:sockets/instance-network": wasmtime_wasi::p2::bindings::sockets::instance_network,
-            "wasi:sockets/tcp": wasmtime_wasi::p2::bindings::sockets::tcp,
-            "wasi:sockets/ip-name-lookup": super::super::wasi::wasi::sockets::ip_name_lookup,
-            "wasi:sockets/tcp-create-socket": super::super::wasi::wasi::sockets::tcp_create_socket,
-        },
-    });
+    bindings!("destination-plugin", {});
 }
 
 /// The notifying half; what both halves import and share is the first one's.
 mod notifying {
-    wasmtime::component::bindgen!({
-        path: "../wit/v1.0",
-        world: "notifier-plugin",
-        imports: { default: async | trappable },
-        exports: { default: async },
-        with: {
-            "cofre:plugin/types": super::wit::cofre::plugin::types,
-            "cofre:plugin/host": super::wit::cofre::plugin::host,
-            "wasi:io/poll": wasmtime_wasi_io::bindings::wasi::io::poll,
-            "wasi:io/streams": wasmtime_wasi_io::bindings::wasi::io::streams,
-            "wasi:io/error": wasmtime_wasi_io::bindings::wasi::io::error,
-            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-            "wasi:random": wasmtime_wasi::p2::bindings::random,
-            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
-            "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
-            "wasi:sockets/instance-network": wasmtime_wasi::p2::bindings::sockets::instance_network,
-            "wasi:sockets/tcp": wasmtime_wasi::p2::bindings::sockets::tcp,
-            "wasi:sockets/ip-name-lookup": super::super::wasi::wasi::sockets::ip_name_lookup,
-            "wasi:sockets/tcp-create-socket": super::super::wasi::wasi::sockets::tcp_create_socket,
-        },
+    bindings!("notifier-plugin", {
+        "cofre:plugin/types": super::wit::cofre::plugin::types,
+        "cofre:plugin/host": super::wit::cofre::plugin::host,
     });
 }
 
