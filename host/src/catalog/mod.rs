@@ -14,10 +14,12 @@ use crate::set::{ArtifactKind, Manifest, SetName};
 mod jobs;
 mod outbox;
 mod results;
+mod shared;
 
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
 pub use results::{Delivery, PastDelivery, PastRun, RunResult};
+pub use shared::SharedFile;
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
@@ -26,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
     include_str!("migrations/0006.sql"),
+    include_str!("migrations/0007.sql"),
 ];
 
 /// Why the catalogue cannot be used.

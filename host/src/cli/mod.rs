@@ -11,6 +11,7 @@ mod render;
 mod report;
 mod scaffold;
 mod schedule;
+mod tenant;
 mod trial;
 
 use std::process::ExitCode;

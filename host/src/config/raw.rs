@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::jobs::RawJob;
 use super::notifiers::RawNotifier;
 use super::retention::RawRetention;
+use super::tenants::RawTenantDelivery;
 
 /// The configuration of cofre.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -54,6 +55,9 @@ pub struct RawConfig {
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,
+    /// How the backup of one tenant reaches somebody.
+    #[serde(default)]
+    pub tenant_delivery: RawTenantDelivery,
 }
 
 /// Where cofre keeps its own files.

@@ -13,6 +13,7 @@ use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, Ra
 use super::retention::RawRetention;
 use super::rules;
 use super::secret::{check as check_secret, fetch, fetch_passphrase};
+use super::tenants::TenantDelivery;
 use super::units::{parse_duration, parse_size};
 use crate::copy::RetryPolicy;
 use crate::pipeline::{Compression, Kdf, Passphrase};
@@ -62,6 +63,8 @@ pub struct Config {
     pub jobs: Vec<JobSpec>,
     /// Hooks.
     pub hooks: Vec<HookSettings>,
+    /// How a tenant's backup reaches somebody.
+    pub tenant_delivery: TenantDelivery,
     /// Which plug-ins may be used.
     pub plugins: PluginSettings,
     passphrase: RawSecret,
@@ -301,6 +304,7 @@ impl Config {
         // What is general is wrong once, wherever it is used.
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
+        let tenant_delivery = super::tenants::resolve(&raw.tenant_delivery, &raw.destination, &mut problems);
         rules::check(&raw, &storage, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
@@ -323,6 +327,7 @@ impl Config {
             zone,
             jobs,
             hooks,
+            tenant_delivery,
             plugins,
             passphrase: raw.passphrase,
         })

@@ -16,7 +16,9 @@ mod report;
 mod restore;
 mod resume;
 mod run;
+mod share;
 pub mod tell;
+mod tenant;
 mod trial;
 mod verify;
 
@@ -34,5 +36,6 @@ pub use report::{Report, ReportFile, monthly};
 pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};
+pub use tenant::{TenantBackup, TenantRequest, delivery_passphrase, tenant_backup};
 pub use trial::{Trial, TrialOutcome, trial};
 pub use verify::{VerifiedCopy, VerifyRequest, told as told_of_copies, verify};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::context::{Context, JobError};
 use super::fetch::Reader;
 use super::inspect::{ListedSet, list_at};
-use super::{alert, tell};
+use super::{alert, share, tell};
 use crate::catalog::{CopyState, SetRecord};
 use crate::config::DestinationConfig;
 use crate::copy::retire;
@@ -46,6 +46,9 @@ async fn recorded(context: &Context, request: &PruneRequest) -> Result<Vec<Prune
     let passphrase = context.config.passphrase()?;
     let number = (!request.dry_run).then(|| context.catalog.begin_run("prune", None)).transpose()?;
     let result = prune_all(context, request, &passphrase).await;
+    if !request.dry_run {
+        share::remove_expired(context).await;
+    }
     if let Some(number) = number {
         let (outcome, detail) = match &result {
             Ok(places) => told(places),

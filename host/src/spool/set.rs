@@ -418,6 +418,11 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// Follows a file that has ended.
+    pub(super) fn of_whole(path: PathBuf, size: u64) -> Self {
+        Self { path, growth: watch::channel(Growth::Finished(size)).1 }
+    }
+
     /// Waits until the file has `size` bytes, has ended, or was aborted.
     pub async fn wait_for(&mut self, size: u64) -> Available {
         let reached = |growth: &Growth| !matches!(*growth, Growth::Growing(written) if written < size);

@@ -8,6 +8,7 @@ mod login;
 mod monthly;
 mod prune;
 mod report;
+mod tenant;
 mod trial;
 
 pub use alert::{AlertText, alert_text};
@@ -16,6 +17,7 @@ pub use login::{login_done, login_paste, login_type};
 pub use monthly::{MonthlyText, Trend, growth_names, monthly_text};
 pub use prune::prune_summary;
 pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
+pub use tenant::{TenantFacts, TenantSummary, tenant_letter, tenant_passphrase, tenant_summary};
 pub use trial::{case_line, trial_summary};
 
 /// A language.
