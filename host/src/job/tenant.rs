@@ -60,8 +60,8 @@ pub struct TenantRequest {
     pub requested_by: String,
 }
 
-/// What came of it.
-#[derive(Debug, Serialize)]
+/// What came of it. It cannot be printed for debugging: it has the passphrase.
+#[derive(Serialize)]
 pub struct TenantBackup {
     /// Name of the tenant.
     pub tenant: String,
