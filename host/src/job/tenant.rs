@@ -244,7 +244,7 @@ impl<'a> Order<'a> {
     async fn make(&self, meter: &Arc<Meter>) -> Result<Made, JobError> {
         let warnings = Arc::new(Warnings::default());
         let mut sources = Vec::new();
-        for config in &self.sources {
+        for config in self.sources.iter().copied() {
             sources.push(self.snapshot(config, &warnings).await?);
         }
         let named: Vec<(&str, &str)> = sources
