@@ -95,6 +95,8 @@ pub enum Action {
     Daemon,
     /// Backups were looked at.
     Access,
+    /// The backup of a tenant was asked for, to be sent to somebody.
+    TenantDelivery,
     /// Something is wrong with this log itself.
     Audit,
 }
@@ -119,6 +121,7 @@ impl Action {
             Self::CatalogRebuild => "catalog-rebuild",
             Self::Daemon => "daemon",
             Self::Access => "access",
+            Self::TenantDelivery => "tenant-delivery",
             Self::Audit => "audit",
         }
     }

@@ -17,12 +17,14 @@ mod jobs;
 mod outbox;
 mod proofs;
 mod results;
+mod shared;
 
 pub use checks::{CheckRecord, CheckScope};
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
 pub use proofs::DrillRecord;
 pub use results::{Delivery, PastDelivery, PastRun, RunResult};
+pub use shared::SharedFile;
 
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001.sql"),
@@ -34,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007.sql"),
     include_str!("migrations/0008.sql"),
     include_str!("migrations/0009.sql"),
+    include_str!("migrations/0010.sql"),
 ];
 
 /// Why the catalogue cannot be used.

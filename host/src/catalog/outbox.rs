@@ -21,6 +21,8 @@ pub struct NewLetter {
     pub alert: String,
     /// Its words, as JSON, where they are not made of the alert.
     pub words: Option<String>,
+    /// Whom it goes to, instead of those in the notifier's settings; empty: those.
+    pub recipients: Vec<String>,
     /// Not before.
     pub due: Timestamp,
     /// Files that go with it.
@@ -53,6 +55,8 @@ pub struct Letter {
     /// Its words, as JSON.
     #[serde(skip)]
     pub words: Option<String>,
+    /// Whom it goes to, instead of those in the notifier's settings.
+    pub recipients: Vec<String>,
     /// When it was put down, RFC 3339.
     pub created: String,
     /// Not before, RFC 3339.
@@ -166,10 +170,35 @@ impl Catalog {
             }
             None => {}
         }
-        letters.iter().try_for_each(|letter| write(&transaction, letter))?;
+        letters.iter().try_for_each(|letter| write(&transaction, letter).map(drop))?;
         bound(&transaction)?;
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Puts one letter down and takes it at once: until `until` nobody else gets it.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be used; then it was not put down.
+    pub fn put_down_and_claim(&self, new: &NewLetter, until: Timestamp) -> Result<Letter, CatalogError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let id = write(&transaction, new)?;
+        bound(&transaction)?;
+        let sql = "UPDATE letters SET claimed = ?2 WHERE id = ?1 \
+                   RETURNING id, notifier, alert, words, created, due, attempts, state, error, recipients";
+        let taken = transaction.query_row(sql, params![id, stamp(until)], letter)?;
+        transaction.commit()?;
+        Ok(taken)
+    }
+
+    /// A letter.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn letter(&self, id: i64) -> Result<Option<Letter>, CatalogError> {
+        let sql = "SELECT id, notifier, alert, words, created, due, attempts, state, error, recipients FROM letters WHERE id = ?1";
+        Ok(self.connection().query_row(sql, [id], letter).optional()?)
     }
 
     /// Takes the letters that are due at `now`, oldest first, at most `most`; until `until` nobody else gets them.
@@ -180,7 +209,7 @@ impl Catalog {
         let connection = self.connection();
         let sql = "UPDATE letters SET claimed = ?2 WHERE id IN (SELECT id FROM letters WHERE state = 'waiting' AND due <= ?1 \
                    AND (claimed IS NULL OR claimed <= ?1) ORDER BY id LIMIT ?3) \
-                   RETURNING id, notifier, alert, words, created, due, attempts, state, error";
+                   RETURNING id, notifier, alert, words, created, due, attempts, state, error, recipients";
         let mut statement = connection.prepare(sql)?;
         let rows = statement.query_map(params![stamp(now), stamp(until), most], letter)?;
         let mut letters: Vec<Letter> = rows.collect::<Result<_, _>>()?;
@@ -244,7 +273,8 @@ impl Catalog {
     /// When the catalogue cannot be read.
     pub fn letters(&self, most: u32) -> Result<Vec<Letter>, CatalogError> {
         let connection = self.connection();
-        let sql = "SELECT id, notifier, alert, words, created, due, attempts, state, error FROM letters ORDER BY id DESC LIMIT ?1";
+        let sql =
+            "SELECT id, notifier, alert, words, created, due, attempts, state, error, recipients FROM letters ORDER BY id DESC LIMIT ?1";
         let mut statement = connection.prepare(sql)?;
         let rows = statement.query_map([most], letter)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -253,7 +283,10 @@ impl Catalog {
     fn settle(&self, id: i64, state: &str, error: Option<&str>) -> Result<(), CatalogError> {
         let mut connection = self.connection();
         let transaction = connection.transaction()?;
-        transaction.execute("UPDATE letters SET state = ?2, claimed = NULL, error = ?3 WHERE id = ?1", params![id, state, error])?;
+        // What was written to somebody in particular, perhaps with an address to download from, is kept no longer than it is needed.
+        let sql =
+            "UPDATE letters SET state = ?2, claimed = NULL, error = ?3, words = CASE WHEN recipients IS NULL THEN words END WHERE id = ?1";
+        transaction.execute(sql, params![id, state, error])?;
         transaction.execute("DELETE FROM letter_files WHERE letter = ?1", [id])?;
         transaction.commit()?;
         Ok(())
@@ -265,16 +298,17 @@ fn stamp(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-fn write(connection: &Connection, letter: &NewLetter) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO letters (notifier, alert, words, created, due) VALUES (?1, ?2, ?3, ?4, ?5)";
+fn write(connection: &Connection, letter: &NewLetter) -> rusqlite::Result<i64> {
+    let sql = "INSERT INTO letters (notifier, alert, words, created, due, recipients) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let created = stamp(Timestamp::now());
-    connection.execute(sql, params![letter.notifier, letter.alert, letter.words, created, stamp(letter.due)])?;
+    let recipients = (!letter.recipients.is_empty()).then(|| serde_json::json!(letter.recipients).to_string());
+    connection.execute(sql, params![letter.notifier, letter.alert, letter.words, created, stamp(letter.due), recipients])?;
     let id = connection.last_insert_rowid();
     for file in &letter.files {
         let sql = "INSERT INTO letter_files (letter, name, media_type, content_id, bytes) VALUES (?1, ?2, ?3, ?4, ?5)";
         connection.execute(sql, params![id, file.name, file.media_type, file.content_id, file.bytes])?;
     }
-    Ok(())
+    Ok(id)
 }
 
 /// Keeps the tables from growing for ever.
@@ -301,6 +335,7 @@ fn letter(row: &rusqlite::Row<'_>) -> rusqlite::Result<Letter> {
         attempts: row.get(6)?,
         state: row.get(7)?,
         error: row.get(8)?,
+        recipients: row.get::<_, Option<String>>(9)?.and_then(|list| serde_json::from_str(&list).ok()).unwrap_or_default(),
     })
 }
 
@@ -320,7 +355,7 @@ mod tests {
 
     fn letter(notifier: &str, due: Timestamp) -> NewLetter {
         let files = vec![LetterFile { name: "a".to_owned(), media_type: "text/plain".to_owned(), content_id: None, bytes: vec![1, 2] }];
-        NewLetter { notifier: notifier.to_owned(), alert: "{}".to_owned(), words: None, due, files }
+        NewLetter { notifier: notifier.to_owned(), alert: "{}".to_owned(), words: None, recipients: Vec::new(), due, files }
     }
 
     #[test]
@@ -358,6 +393,20 @@ mod tests {
         catalog.put_down(Some(&ProblemChange::Over { key: "run".to_owned() }), &[]).expect("written");
         assert!(catalog.problem("run").expect("read").is_none() && catalog.told_of("run").expect("read").is_empty());
         assert!(catalog.problems().expect("read").is_empty());
+    }
+
+    #[test]
+    fn a_letter_to_somebody_in_particular_is_taken_at_once_and_its_words_go_with_its_delivery() {
+        let (_directory, catalog) = catalog();
+        let new = NewLetter { words: Some("{}".to_owned()), recipients: vec!["x@example.com".to_owned()], ..letter("a", at("02:00:00")) };
+        let taken = catalog.put_down_and_claim(&new, at("02:10:00")).expect("written");
+        assert_eq!((taken.recipients.as_slice(), taken.words.as_deref()), (["x@example.com".to_owned()].as_slice(), Some("{}")));
+        assert!(catalog.claim_letters(at("02:09:59"), at("02:30:00"), 9).expect("read").is_empty());
+        assert_eq!(catalog.claim_letters(at("02:10:00"), at("02:30:00"), 9).expect("read"), [taken.clone()]);
+        catalog.letter_delivered(taken.id).expect("written");
+        let letter = catalog.letter(taken.id).expect("read").expect("remembered");
+        assert_eq!((letter.state.as_str(), letter.words), ("delivered", None));
+        assert!(catalog.letter_files(taken.id).expect("read").is_empty());
     }
 
     #[test]

@@ -180,6 +180,9 @@ pub enum Command {
     /// Look after notifiers and the alerts on their way
     #[command(subcommand)]
     Notify(NotifyCommand),
+    /// Send the backup of one tenant to somebody
+    #[command(subcommand)]
+    Tenant(TenantCommand),
     /// When each job begins next
     Schedule {
         /// Times of each
@@ -319,6 +322,37 @@ pub struct LoginArgs {
     /// Certificates of its authority
     #[arg(long, hide = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+/// What to do with tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// List the tenants, and where their schemas are
+    List,
+    /// Back up the schemas of one tenant now, and send them as one encrypted file
+    #[command(after_help = "The passphrase of the file is made anew and printed once; tell it to the recipient another way.\n\n\
+                      Examples:\n  cofre tenant backup acme --email someone@example.com\n  \
+                      cofre tenant backup acme --email someone@example.com --via cloud --passphrase-file ./passphrase")]
+    Backup(TenantBackupArgs),
+}
+
+/// Arguments of `tenant backup`.
+#[derive(Debug, Args)]
+pub struct TenantBackupArgs {
+    /// Name of the tenant
+    pub tenant: String,
+    /// Address of the person who gets it
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: String,
+    /// Notifier that sends the mail. Default: the first with the plug-in `email`
+    #[arg(long, value_name = "NAME")]
+    pub notifier: Option<String>,
+    /// Private file with the passphrase in its first line, instead of one that is made
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Destination to download from, where the file is too large for a mail
+    #[arg(long, value_name = "DESTINATION")]
+    pub via: Option<String>,
 }
 
 /// What to do with alerts.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{AuditCommand, CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, monitor, notify, plugins, proofs, schedule};
+use super::{Exit, definition, init, monitor, notify, plugins, proofs, schedule, tenant};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
     self, Context, DrillRequest, JobError, Measure, PruneRequest, RepairRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest,
@@ -58,6 +58,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Daemon { .. } => "daemon",
         Command::Schedule { .. } => "schedule",
         Command::Notify(_) => "notify",
+        Command::Tenant(_) => "tenant",
         Command::Report { .. } => "report",
         Command::Monitor => "monitor",
         Command::Watch { .. } => "watch",
@@ -171,6 +172,7 @@ impl Session {
             Command::Daemon { once: false } => schedule::serve(config_path, self.context, (self.renderer, self.locale)).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
+            Command::Tenant(command) => self.told(tenant::run(command, &self.context, (self.renderer, self.locale))).await,
             Command::Report { month, format, output } => {
                 super::report::report(&self.context, (self.renderer, self.locale), month.as_deref(), (format, output.as_deref()))
             }

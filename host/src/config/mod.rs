@@ -13,6 +13,7 @@ mod resolved;
 mod retention;
 mod rules;
 mod secret;
+mod tenants;
 mod trial;
 mod units;
 mod unknown;
@@ -26,5 +27,6 @@ pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
     StorageSettings,
 };
+pub use tenants::{TenantDelivery, owners, passphrase_from};
 pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_share, parse_size};

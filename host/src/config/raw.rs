@@ -12,6 +12,7 @@ use super::jobs::RawJob;
 use super::notifiers::RawNotifier;
 use super::priority::RawRun;
 use super::retention::RawRetention;
+use super::tenants::RawTenantDelivery;
 use super::watches::RawWatch;
 
 /// The configuration of cofre.
@@ -68,6 +69,9 @@ pub struct RawConfig {
     /// Commands before and after.
     #[serde(default)]
     pub hook: Vec<RawHook>,
+    /// How the backup of one tenant reaches somebody.
+    #[serde(default)]
+    pub tenant_delivery: RawTenantDelivery,
     /// Log files, beside what the system's journal keeps.
     pub log: Option<RawLog>,
 }
@@ -218,6 +222,8 @@ pub struct RawDirectory {
     pub one_file_system: Option<bool>,
     /// Leave out larger files.
     pub max_file_size: Option<String>,
+    /// Tenant that it belongs to: what `cofre tenant backup` sends has it too.
+    pub tenant: Option<String>,
 }
 
 /// One destination.

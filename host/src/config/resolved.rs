@@ -16,6 +16,7 @@ use super::raw::{RawConfig, RawDestination, RawDirectory, RawHook, RawLimits, Ra
 use super::retention::RawRetention;
 use super::rules;
 use super::secret::{check as check_secret, fetch, fetch_passphrase};
+use super::tenants::TenantDelivery;
 use super::units::{parse_duration, parse_size};
 use super::watches;
 use crate::copy::RetryPolicy;
@@ -73,6 +74,8 @@ pub struct Config {
     pub hooks: Vec<HookSettings>,
     /// How a run behaves towards what else the machine does.
     pub priority: Priority,
+    /// How a tenant's backup reaches somebody.
+    pub tenant_delivery: TenantDelivery,
     /// Which plug-ins may be used.
     pub plugins: PluginSettings,
     /// Log files.
@@ -121,6 +124,8 @@ pub struct MysqlConfig {
 pub struct DirectoryConfig {
     /// How to read it.
     pub settings: DirectorySettings,
+    /// Tenant that it belongs to.
+    pub tenant: Option<String>,
 }
 
 /// One destination.
@@ -357,6 +362,7 @@ impl Config {
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
         let log = raw.log.as_ref().map(|raw| log(raw, &mut problems));
         let priority = super::priority::resolve(&raw.run, &mut problems);
+        let tenant_delivery = super::tenants::resolve(&raw.tenant_delivery, &raw.destination, &mut problems);
         rules::check(&raw, &storage, &mut problems);
         if let Some(error) = problems.into_error(path) {
             return Err(error);
@@ -382,6 +388,7 @@ impl Config {
             watches,
             hooks,
             priority,
+            tenant_delivery,
             plugins,
             log,
             passphrase: raw.passphrase.unwrap_or_default(),
@@ -576,6 +583,7 @@ fn directories(raw: &[RawDirectory], problems: &mut Problems<'_>) -> Vec<Directo
                 max_file_size,
                 one_file_system: directory.one_file_system.unwrap_or(true),
             },
+            tenant: directory.tenant.clone(),
         });
     }
     directories

@@ -3,16 +3,21 @@
 //! An artifact either ends whole, with its digests, or is aborted: then its spool file goes, its uploads are told, and the
 //! set is partial.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
 
 use crate::copy::{Expected, SetCopies};
 use crate::pipeline::tar::TarWriter;
 use crate::pipeline::{CipherKey, Compression, Encoder, EncoderSettings, Kdf, Passphrase, PipelineError, Totals};
-use crate::ports::Meter;
+use crate::ports::{DumpEntry, Meter, SpareBuffers};
 use crate::set::{ArtifactKind, SealError, SealKey};
 use crate::spool::{SpoolError, SpoolSet, SpoolWriter};
+
+/// Files of a dump between its readers and the archive.
+pub(super) const ENTRIES_AHEAD: usize = 2;
 
 /// The tar that a source writes into.
 pub(super) type ArtifactTar = TarWriter<Encoder<SpoolWriter>>;
@@ -105,6 +110,36 @@ impl Workshop {
 
 fn expected(totals: &Totals) -> Expected {
     Expected { size: totals.cipher.size, sha256: hex::encode(totals.cipher.sha256), md5: hex::encode(totals.cipher.md5) }
+}
+
+/// The files of a dump on their way from its readers into an archive.
+pub(super) struct DumpStream {
+    /// The files, in order.
+    pub entries: mpsc::Receiver<DumpEntry>,
+    /// Says once whether they were all.
+    pub end: oneshot::Receiver<bool>,
+    /// Gets the buffers back.
+    pub spare: Arc<SpareBuffers>,
+}
+
+impl DumpStream {
+    /// Writes all of them into the archive `key`. Blocks: call it off the async threads.
+    ///
+    /// # Errors
+    /// When the archive cannot be written, or the dump did not come to its end.
+    pub(super) fn append_to<W: Write>(mut self, tar: &mut TarWriter<W>, key: &str) -> Result<(), ProduceError> {
+        let now = jiff::Timestamp::now().as_second();
+        while let Some(DumpEntry { name, data }) = self.entries.blocking_recv() {
+            tar.append_bytes(name.as_bytes(), 0o600, now, &data).map_err(|source| ProduceError::Tar { key: key.to_owned(), source })?;
+            self.spare.put(data);
+        }
+        // The end of the entries says nothing: only the reader knows whether they were all.
+        if self.end.blocking_recv().unwrap_or(false) {
+            Ok(())
+        } else {
+            Err(ProduceError::Source("the dump did not come to its end".to_owned()))
+        }
+    }
 }
 
 /// Derives the keys of coming artifacts, and at last the seal's, while the current artifact is being written: a derivation takes

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::context::{Context, JobError};
 use super::fetch::Reader;
 use super::inspect::{ListedSet, list_at};
-use super::{alert, tell};
+use super::{alert, share, tell};
 use crate::audit::{Action, Outcome};
 use crate::catalog::{CopyState, SetRecord};
 use crate::config::DestinationConfig;
@@ -57,6 +57,7 @@ async fn recorded(context: &Context, request: &PruneRequest) -> Result<Vec<Prune
     let intent = context.audit.must(Action::Prune, place, &[])?;
     let number = context.catalog.begin_run("prune", None)?;
     let result = prune_all(context, request, &passphrase).await;
+    share::remove_expired(context).await;
     let (outcome, detail) = match &result {
         Ok(places) => told(places),
         Err(error) => (Outcome::Failed, error.to_string()),

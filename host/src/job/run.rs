@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, JobError};
 use super::own;
-use super::produce::{ArtifactTar, KeyRing, ProduceError, Workshop};
+use super::produce::{ArtifactTar, DumpStream, ENTRIES_AHEAD, KeyRing, ProduceError, Workshop};
 use super::resume::{Removal, clean_up_at, tidy};
 use super::{alert, tell};
 use crate::audit::{Action, Outcome};
 use crate::catalog::{Catalog, CopyState, Delivery, RunResult};
-use crate::config::{HookMoment, MysqlConfig};
+use crate::config::{HookMoment, MysqlConfig, owners};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
 use crate::notify::{Alert, Event};
@@ -35,8 +35,6 @@ use crate::source::files::{FilesError, archive};
 use crate::source::mysql::{DumpContext, MysqlError, Snapshot};
 use crate::spool::{LeftOver, Relief, Spool, SpoolError, SpoolSet, statvfs_free};
 
-/// Files of a dump between its readers and the archive.
-const ENTRIES_AHEAD: usize = 2;
 /// Files of a directory that could not be read, of which the report names the first.
 const UNREADABLE_TOLD: usize = 50;
 
@@ -634,26 +632,13 @@ impl<'a> Run<'a> {
         source: &Source<'_>,
         is_schema: bool,
     ) -> Result<Totals, ProduceError> {
-        let (out, mut entries) = mpsc::channel(ENTRIES_AHEAD);
+        let (out, entries) = mpsc::channel(ENTRIES_AHEAD);
         let (ended, end) = tokio::sync::oneshot::channel::<bool>();
         let (workshop, key) = (Arc::clone(workshop), plan.key.clone());
         let writer_key = key.clone();
         let spare = Arc::new(SpareBuffers::default());
-        let taken = Arc::clone(&spare);
-        let fill = move |tar: &mut ArtifactTar| {
-            let now = jiff::Timestamp::now().as_second();
-            while let Some(crate::ports::DumpEntry { name, data }) = entries.blocking_recv() {
-                tar.append_bytes(name.as_bytes(), 0o600, now, &data)
-                    .map_err(|source| ProduceError::Tar { key: writer_key.clone(), source })?;
-                taken.put(data);
-            }
-            // The end of the entries says nothing: only the reader knows whether they were all.
-            if end.blocking_recv().unwrap_or(false) {
-                Ok(())
-            } else {
-                Err(ProduceError::Source("the dump did not come to its end".to_owned()))
-            }
-        };
+        let stream = DumpStream { entries, end, spare: Arc::clone(&spare) };
+        let fill = move |tar: &mut ArtifactTar| stream.append_to(tar, &writer_key);
         let kind = plan.kind;
         let writing = tokio::spawn(blocking(move || workshop.make((&key, kind), fill)));
         let (warnings, meter) = (Arc::clone(&self.warnings), Arc::clone(&self.meter));
@@ -928,8 +913,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ProduceErr
 }
 
 fn tenant(config: &MysqlConfig, schema: &str) -> Option<String> {
-    let matches = |pattern: &String| globset::Glob::new(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(schema));
-    config.settings.tenants.iter().find(|(_, patterns)| patterns.iter().any(matches)).map(|(name, _)| name.clone())
+    owners(&config.settings.tenants, schema).first().map(|name| (*name).to_owned())
 }
 
 fn base(key: &str, totals: &Totals) -> ArtifactRecord {

@@ -179,6 +179,47 @@ pub async fn deliver_after_command(context: &Context) {
     }
 }
 
+/// A letter to somebody in particular.
+pub(super) struct Personal<'a> {
+    /// What it is about.
+    pub alert: Alert,
+    /// Its words.
+    pub words: Words,
+    /// Addresses, as the notifier understands them.
+    pub recipients: &'a [String],
+    /// Files that go with it.
+    pub files: Vec<LetterFile>,
+}
+
+/// Puts down a letter to somebody in particular, and delivers it at once; returns it as it stands then. What is not delivered by then is
+/// the daemon's.
+///
+/// # Errors
+/// When the catalogue cannot be used.
+pub(super) async fn deliver_personal(context: &Context, through: &NotifierConfig, letter: Personal<'_>) -> Result<Letter, JobError> {
+    let now = Timestamp::now();
+    let new = NewLetter {
+        notifier: through.settings.name.clone(),
+        alert: json(&letter.alert),
+        words: Some(json(&letter.words)),
+        recipients: letter.recipients.to_vec(),
+        due: now,
+        files: letter.files,
+    };
+    let taken = context.catalog.put_down_and_claim(&new, later(now, COMMAND_PATIENCE.saturating_add(FIRST_PAUSE)))?;
+    let delivery = deliver_to(context, &taken.notifier, std::slice::from_ref(&taken));
+    match tokio::time::timeout(COMMAND_PATIENCE, delivery).await {
+        Ok(delivered) => {
+            delivered?;
+        }
+        Err(_) => {
+            let error = format!("the service did not take it within {} s", COMMAND_PATIENCE.as_secs());
+            context.catalog.letter_failed(taken.id, later(Timestamp::now(), FIRST_PAUSE), &error)?;
+        }
+    }
+    Ok(context.catalog.letter(taken.id)?.unwrap_or(taken))
+}
+
 /// Opens one notifier.
 ///
 /// # Errors
@@ -208,6 +249,7 @@ pub fn put_down_trial(context: &Context, name: Option<&str>) -> Result<usize, Jo
         notifier: (*name).to_owned(),
         alert: alert.clone(),
         words: None,
+        recipients: Vec::new(),
         due: now,
         files: Vec::new(),
     });
@@ -291,6 +333,7 @@ fn letter(to: &NotifierConfig, alert: &Alert, (words, files): Beside<'_>, now: T
         notifier: to.settings.name.clone(),
         alert: json(alert),
         words: words.map(json),
+        recipients: Vec::new(),
         due: to.rule.when(alert.severity, now),
         files: files.to_vec(),
     }
@@ -361,7 +404,7 @@ async fn deliver_one(context: &Context, notifier: &WasmNotifier, letter: &Letter
         event: alert.event.name().to_owned(),
         severity: alert.severity,
         at_unix_ms: u64::try_from(alert.at.as_millisecond()).unwrap_or_default(),
-        recipients: Vec::new(),
+        recipients: letter.recipients.clone(),
         language: locale.pick("pt-BR", "en").to_owned(),
         subject,
         text,

@@ -4,6 +4,7 @@
 //! until every artifact and the sealed manifest are on disk, then `sealed`. A producing set can never become a backup,
 //! since its snapshot is gone; a sealed one only has to be copied.
 
+mod scratch;
 mod set;
 mod space;
 
@@ -18,6 +19,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 use crate::owner::{private_directory, private_file};
 use crate::set::SetName;
 
+pub use scratch::ScratchFile;
 pub use set::{Available, Follower, Relief, SpoolSet, SpoolWriter};
 pub use space::{SpaceRule, statvfs_free};
 

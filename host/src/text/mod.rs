@@ -11,6 +11,7 @@ mod monthly;
 mod proofs;
 mod prune;
 mod report;
+mod tenant;
 mod trial;
 
 pub use alert::{AlertText, alert_text};
@@ -22,6 +23,7 @@ pub use monthly::{MonthlyText, Trend, growth_names, monthly_text};
 pub use proofs::{DrillFacts, RepairFacts, RepairState, drill_summary, nothing_to_repair, repair_summary};
 pub use prune::prune_summary;
 pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
+pub use tenant::{TenantFacts, TenantSummary, tenant_letter, tenant_passphrase, tenant_summary};
 pub use trial::{case_line, trial_summary};
 
 /// A language.
