@@ -85,7 +85,7 @@ impl Times {
 }
 
 fn installation() -> Result<Installation> {
-    let cofre = Installation::new("[[directory]]\npath = \"@DIR@/state\"\n")?;
+    let cofre = Installation::new("[[directory]]\npath = \"@DIR@/data\"\n")?;
     cofre.configure(&format!("{}{}", cofre.configuration()?, cofre.local("disk")?))?;
     cofre.run(0, &["list"])?;
     Ok(cofre)
