@@ -5,6 +5,7 @@
 mod bandwidth;
 mod checks;
 mod diagnostics;
+mod edit;
 mod jobs;
 mod notifiers;
 mod priority;
@@ -20,6 +21,7 @@ mod unknown;
 mod watches;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use edit::{Change, DiffLine, EditError, difference, edited, revision, values};
 pub use notifiers::NotifierConfig;
 pub use priority::{IoPriority, Priority};
 pub use raw::RawConfig;

@@ -3,6 +3,7 @@
 pub mod alert;
 mod audit;
 mod check;
+mod configure;
 mod context;
 mod doctor;
 mod drill;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use audit::{audit_entries, audit_verify, audit_verify_at};
 pub use check::{CheckItem, check};
+pub use configure::{CheckedDraft, Draft};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
 pub use drill::{DrillReport, DrillRequest, DrilledPart, drill};
