@@ -8,6 +8,7 @@
 // The commands are one future over many others, and lints ask for its layout.
 #![recursion_limit = "256"]
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod cli;
