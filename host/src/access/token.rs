@@ -37,7 +37,7 @@ pub struct NewToken {
 }
 
 /// What is known of a token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct TokenRecord {
     /// Its public part.
     pub id: String,
@@ -48,14 +48,18 @@ pub struct TokenRecord {
     /// The tenants it is limited to.
     pub tenants: Option<BTreeSet<String>>,
     /// When it was made.
+    #[schemars(with = "String")]
     pub created: Timestamp,
     /// By whom.
     pub created_by: String,
     /// When it ends.
+    #[schemars(with = "Option<String>")]
     pub expires: Option<Timestamp>,
     /// When it was last used, give or take a minute.
+    #[schemars(with = "Option<String>")]
     pub last_used: Option<Timestamp>,
     /// When it was revoked.
+    #[schemars(with = "Option<String>")]
     pub revoked: Option<Timestamp>,
 }
 

@@ -23,7 +23,7 @@ pub struct NewUser<'a> {
 }
 
 /// What is known of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct UserRecord {
     /// Name.
     pub name: String,
@@ -34,10 +34,12 @@ pub struct UserRecord {
     /// Recovery codes that were not used yet.
     pub recovery_codes: u32,
     /// When they were added.
+    #[schemars(with = "String")]
     pub created: Timestamp,
     /// By whom.
     pub created_by: String,
     /// When they last logged in.
+    #[schemars(with = "Option<String>")]
     pub last_login: Option<Timestamp>,
 }
 

@@ -18,7 +18,7 @@ const OBJECT_MAX: usize = 500;
 const NAME_MAX: usize = 64;
 
 /// Who did something.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Actor {
     /// Effective user id.
     pub uid: u32,
@@ -201,11 +201,12 @@ impl Event {
 }
 
 /// One line. Actions and outcomes are words: a later cofre may have more of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Number in the whole log, from 1.
     pub seq: u64,
     /// When, RFC 3339.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Who.
     pub actor: Actor,
@@ -229,7 +230,7 @@ pub struct Entry {
 }
 
 /// Bytes that are no entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Torn {
     /// How many, the newline that ends them included.
     pub bytes: u64,

@@ -177,6 +177,13 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Serve the API, without doing what is scheduled; the daemon serves it too, where the configuration has [web]
+    #[command(after_help = "Examples:\n  cofre serve\n  cofre serve --listen 127.0.0.1:8743")]
+    Serve {
+        /// Listen here, rather than where the configuration says; may be given again
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Vec<std::net::SocketAddr>,
+    },
     /// Look after notifiers and the alerts on their way
     #[command(subcommand)]
     Notify(NotifyCommand),
@@ -269,16 +276,8 @@ impl Command {
     }
 }
 
-/// Longest tag, in bytes.
-const TAG_MAX: usize = 64;
-
-/// Tags stand in lists and in file formats: one word without what separates them there.
 fn tag(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if text.is_empty() || text.len() > TAG_MAX || !text.chars().all(is_plain) {
-        return Err(format!("a tag has 1 to {TAG_MAX} letters, digits, `-`, `_`, `.` or `:`"));
-    }
-    Ok(text.to_owned())
+    crate::job::RunRequest::check_tag(text).map(|()| text.to_owned())
 }
 
 /// A time between two looks.

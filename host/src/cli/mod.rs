@@ -16,6 +16,7 @@ mod render;
 mod report;
 mod scaffold;
 mod schedule;
+mod serve;
 mod tenant;
 mod trial;
 

@@ -18,6 +18,7 @@ mod trial;
 mod units;
 mod unknown;
 mod watches;
+mod web;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use notifiers::NotifierConfig;
@@ -27,6 +28,7 @@ pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
     StorageSettings,
 };
-pub use tenants::{TenantDelivery, owners, passphrase_from};
+pub use tenants::{Belongings, TenantDelivery, owners, passphrase_from};
 pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_share, parse_size};
+pub use web::{Proxies, PublicUrl, WebSettings, host_of};
