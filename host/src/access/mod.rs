@@ -37,7 +37,7 @@ pub use principal::{Principal, PrincipalKind};
 pub use role::{Role, Scope, UnknownWord};
 pub use secret::SessionSecret;
 pub use session::{SESSION_IDLE, SESSION_LONGEST, SessionPrincipal};
-pub use setup::SETUP_VALID;
+pub use setup::{SETUP_VALID, setup_path};
 pub use token::{NewToken, TENANTS_MAX, TokenRecord};
 pub use totp::TotpSetup;
 pub use user::{NewUser, UserRecord};

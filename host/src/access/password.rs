@@ -168,6 +168,7 @@ mod tests {
             drop((first, second));
             assert!(waiting.into_iter().all(|thread| thread.join().expect("ended")));
         });
-        assert_eq!((hasher.busy().running, hasher.busy().waiting), (0, 0));
+        let left = hasher.busy();
+        assert_eq!((left.running, left.waiting), (0, 0));
     }
 }

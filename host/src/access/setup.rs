@@ -13,6 +13,11 @@ use super::{Access, count, name, session};
 /// How long the link is good.
 pub const SETUP_VALID: SignedDuration = SignedDuration::from_hours(1);
 
+/// Where the link leads, below the page's own address.
+pub fn setup_path(secret: &str) -> Zeroizing<String> {
+    Zeroizing::new(format!("/setup?secret={secret}"))
+}
+
 impl Access {
     /// Whether there is no user yet.
     ///

@@ -495,7 +495,7 @@ fn what_is_removed_of_a_second_factor_is_not_in_the_file_any_more() {
     let (secret, _) = second_factor(&access, at(0));
     let secret = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).expect("base32");
     let is_there = || {
-        access.connection().pragma_query(None, "wal_checkpoint(TRUNCATE)", |_| Ok(())).expect("written back");
+        access.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written back");
         stored(&directory).windows(secret.len()).any(|window| window == secret)
     };
     assert!(is_there());

@@ -69,6 +69,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Completions { .. } => "completions",
         Command::Man { .. } => "man",
         Command::Audit(_) => "audit",
+        Command::Token(_) => "token",
+        Command::User(_) => "user",
         Command::BenchCopy { .. } => "bench-copy",
     }
 }
@@ -181,6 +183,8 @@ impl Session {
             Command::Monitor => monitor::glance(&self.context, (self.renderer, self.locale)).await,
             Command::Status => self.status(),
             Command::Audit(command) => super::audit::run(&self.context, command, (self.renderer, self.locale)),
+            Command::Token(command) => super::token::run(command, &self.context, (self.renderer, self.locale)),
+            Command::User(command) => super::user::run(command, &self.context, (self.renderer, self.locale)),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
             }

@@ -28,6 +28,7 @@ pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
     StorageSettings,
 };
+pub use secret::secret_from;
 pub use tenants::{Belongings, TenantDelivery, owners, passphrase_from};
 pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_share, parse_size};

@@ -1,5 +1,6 @@
 //! The use cases, one file a verb. They know the ports and the parts below; the command line and, later, the page call them.
 
+mod access;
 pub mod alert;
 mod audit;
 mod browse;
@@ -32,8 +33,11 @@ mod trial;
 mod verify;
 mod watch;
 
-pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
+pub use access::{
+    add_user, confirm_totp, create_token, disable_totp, finish_setup, login, remove_user, revoke_token, set_password, set_role, setup_link,
+};
 pub use audit::{audit_entries, audit_page, audit_verify, audit_verify_at};
+pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
 pub use check::{CheckItem, check};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
