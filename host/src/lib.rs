@@ -3,11 +3,12 @@
 //! A run reads the sources ([`source`]), turns each into one artifact (`tar`, compression, AES-256-CBC: [`pipeline`]),
 //! writes the ciphertext to the spool ([`spool`]) and copies it to every destination ([`copy`]) through a sandboxed
 //! component ([`plugin`]). A set ([`set`]) is complete where its sealed manifest is, and the manifest goes last.
-//! Which sets stay there is decided by [`retention`]; what somebody is told is an alert of [`notify`] or the month's [`report`], worded in [`text`]. The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`].
+//! Which sets stay there is decided by [`retention`]; what somebody is told is an alert of [`notify`] or the month's [`report`], worded in [`text`]. The use cases, one file a verb, are in [`job`]; the command line above them in [`cli`], and beside it the API in [`web`], to which [`access`] lets people and programs in.
 
 // The commands are one future over many others, and lints ask for its layout.
 #![recursion_limit = "256"]
 
+pub mod access;
 pub mod audit;
 pub mod catalog;
 pub mod cli;
@@ -31,3 +32,4 @@ pub mod spool;
 pub mod text;
 pub mod tls;
 pub mod trend;
+pub mod web;

@@ -9,6 +9,7 @@
     reason = "settings are put together from texts here, and every list of trials has one form"
 )]
 
+pub mod api;
 pub mod azurite;
 pub mod certificates;
 pub mod cofre;

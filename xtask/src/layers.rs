@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 24] = [
+const ALLOWED: [(&str, &[&str]); 26] = [
+    ("access", &["owner"]),
     ("audit", &["owner"]),
     ("ports", &[]),
     ("owner", &[]),
@@ -28,11 +29,12 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("hooks", &["ports", "config"]),
     ("notify", &["ports", "schedule"]),
     ("report", &["catalog", "config", "trend"]),
-    ("text", &["ports", "audit", "config", "retention", "monitor", "notify", "report"]),
+    ("text", &["ports", "access", "audit", "config", "retention", "monitor", "notify", "report"]),
     (
         "job",
         &[
             "ports",
+            "access",
             "audit",
             "pipeline",
             "set",
@@ -51,11 +53,16 @@ const ALLOWED: [(&str, &[&str]); 24] = [
             "text",
         ],
     ),
+    (
+        "web",
+        &["access", "ports", "audit", "owner", "retention", "spool", "set", "catalog", "config", "plugin", "report", "text", "job"],
+    ),
     ("daemon", &["ports", "audit", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
     (
         "cli",
         &[
             "ports",
+            "access",
             "audit",
             "pipeline",
             "set",
@@ -75,17 +82,19 @@ const ALLOWED: [(&str, &[&str]); 24] = [
             "monitor",
             "tls",
             "daemon",
+            "web",
         ],
     ),
     ("main", &["cli"]),
 ];
 
 /// Where a library may be named: a module, or one of its files.
-const LIBRARIES: [(&str, &[&str]); 6] = [
+const LIBRARIES: [(&str, &[&str]); 7] = [
+    ("axum", &["web"]),
     ("wasmtime", &["plugin"]),
     ("wasmtime_wasi", &["plugin"]),
     ("wasmtime_wasi_http", &["plugin"]),
-    ("rusqlite", &["catalog"]),
+    ("rusqlite", &["catalog", "access"]),
     ("mysql_async", &["source"]),
     ("clap", &["cli", "config/raw.rs"]),
 ];

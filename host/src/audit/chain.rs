@@ -17,7 +17,7 @@ use super::lines::Piece;
 const TORN_MAX: u64 = 4 * LINE_MAX as u64;
 
 /// The end of a chain: how many lines it has, and the SHA-256 of the last, hex.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Head {
     /// Lines.
     pub count: u64,
@@ -108,7 +108,7 @@ impl fmt::Display for Break {
 }
 
 /// The first line that is not what was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Fault {
     /// File.
     pub file: String,

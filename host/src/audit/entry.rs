@@ -16,9 +16,11 @@ const FACT_MAX: usize = 1_000;
 const OBJECT_MAX: usize = 500;
 /// Characters of an account's name.
 const NAME_MAX: usize = 64;
+/// Characters of who asked, with the way.
+const VIA_MAX: usize = NAME_MAX + 16;
 
 /// Who did something.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Actor {
     /// Effective user id.
     pub uid: u32,
@@ -34,18 +36,30 @@ pub struct Actor {
     /// Whether the daemon did it by itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub daemon: bool,
+    /// Who asked for it over the page or the API: `page:maria`, `token:ab12cd34`. The others then are of the process that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
 
 impl Actor {
     /// Names cut and cleaned.
     pub fn new(uid: u32, user: Option<&str>, sudo_user: Option<&str>) -> Self {
         let clean = |name: Option<&str>| name.filter(|name| !name.is_empty()).map(|name| cut(name, NAME_MAX));
-        Self { uid, user: clean(user), sudo_user: clean(sudo_user), login_uid: None, daemon: false }
+        Self { uid, user: clean(user), sudo_user: clean(sudo_user), login_uid: None, daemon: false, via: None }
+    }
+
+    /// The same process, for somebody who asks for something over the page or the API.
+    #[must_use]
+    pub fn asked_by(self, via: &str) -> Self {
+        Self { via: Some(cut(via, VIA_MAX)), ..self }
     }
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(via) = &self.via {
+            return f.write_str(via);
+        }
         if self.daemon {
             return f.write_str("daemon");
         }
@@ -97,6 +111,12 @@ pub enum Action {
     Access,
     /// The backup of a tenant was asked for, to be sent to somebody.
     TenantDelivery,
+    /// Users or tokens were changed.
+    AccessChange,
+    /// Somebody logged in at the page.
+    Login,
+    /// Somebody tried to.
+    LoginRefused,
     /// Something is wrong with this log itself.
     Audit,
 }
@@ -122,6 +142,9 @@ impl Action {
             Self::Daemon => "daemon",
             Self::Access => "access",
             Self::TenantDelivery => "tenant-delivery",
+            Self::AccessChange => "access-change",
+            Self::Login => "login",
+            Self::LoginRefused => "login-refused",
             Self::Audit => "audit",
         }
     }
@@ -201,11 +224,12 @@ impl Event {
 }
 
 /// One line. Actions and outcomes are words: a later cofre may have more of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Number in the whole log, from 1.
     pub seq: u64,
     /// When, RFC 3339.
+    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Who.
     pub actor: Actor,
@@ -229,7 +253,7 @@ pub struct Entry {
 }
 
 /// Bytes that are no entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Torn {
     /// How many, the newline that ends them included.
     pub bytes: u64,

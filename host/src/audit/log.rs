@@ -63,7 +63,7 @@ pub struct AuditLog {
 }
 
 /// What an inspection found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Findings {
     /// How far the chain holds: entries, and the hash of the last of them.
     pub head: Head,

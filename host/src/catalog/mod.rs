@@ -6,12 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::owner::{private_directory, private_file};
 use crate::set::{ArtifactKind, Manifest, SetName};
 
 mod audit;
+mod browse;
 mod checks;
 mod jobs;
 mod outbox;
@@ -19,6 +21,7 @@ mod proofs;
 mod results;
 mod shared;
 
+pub use browse::{ArtifactLine, LastEnd, NumberedRun, Sent, SetFilter, SetState};
 pub use checks::{CheckRecord, CheckScope};
 pub use jobs::JobState;
 pub use outbox::{Letter, LetterFile, NewLetter, OpenProblem, ProblemChange, ToldOf};
@@ -80,7 +83,7 @@ pub struct Catalog {
 }
 
 /// One line of a run's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RunRecord {
     /// `run`, `resume`, `verify`, `restore`, `repair`, `drill`.
     pub verb: String,
@@ -97,7 +100,7 @@ pub struct RunRecord {
 }
 
 /// What is known of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SetRecord {
     /// Its name.
     pub name: String,
@@ -120,7 +123,7 @@ pub struct SetRecord {
 }
 
 /// What is known of one copy of a set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CopyRecord {
     /// Name of the destination.
     pub destination: String,

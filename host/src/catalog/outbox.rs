@@ -43,7 +43,7 @@ pub struct LetterFile {
 }
 
 /// A letter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Letter {
     /// Number.
     pub id: i64,

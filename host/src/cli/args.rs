@@ -3,8 +3,10 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::access::{self, Scope};
 use crate::audit::Head;
 use crate::config::parse_share;
 
@@ -177,6 +179,13 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Serve the API, without doing what is scheduled; the daemon serves it too, where the configuration has [web]
+    #[command(after_help = "Examples:\n  cofre serve\n  cofre serve --listen 127.0.0.1:8743")]
+    Serve {
+        /// Listen here, rather than where the configuration says; may be given again
+        #[arg(long, value_name = "ADDRESS")]
+        listen: Vec<std::net::SocketAddr>,
+    },
     /// Look after notifiers and the alerts on their way
     #[command(subcommand)]
     Notify(NotifyCommand),
@@ -222,6 +231,12 @@ pub enum Command {
     /// The audit log: who did what
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Tokens, with which programs use the API
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Users, who log in at the page
+    #[command(subcommand)]
+    User(UserCommand),
     /// Print the completions of a shell
     #[command(after_help = "Examples:\n  cofre completions bash > /etc/bash_completion.d/cofre\n  cofre completions zsh > ~/.zfunc/_cofre")]
     Completions {
@@ -269,16 +284,8 @@ impl Command {
     }
 }
 
-/// Longest tag, in bytes.
-const TAG_MAX: usize = 64;
-
-/// Tags stand in lists and in file formats: one word without what separates them there.
 fn tag(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    if text.is_empty() || text.len() > TAG_MAX || !text.chars().all(is_plain) {
-        return Err(format!("a tag has 1 to {TAG_MAX} letters, digits, `-`, `_`, `.` or `:`"));
-    }
-    Ok(text.to_owned())
+    crate::job::RunRequest::check_tag(text).map(|()| text.to_owned())
 }
 
 /// A time between two looks.
@@ -640,6 +647,105 @@ fn moment(text: &str) -> Result<jiff::Timestamp, String> {
     let day = |day: jiff::civil::Date| day.to_zoned_datetime(jiff::tz::TimeZone::system()).ok().map(|start| start.timestamp());
     let moment = text.parse().ok().or_else(|| text.parse().ok().and_then(day));
     moment.ok_or_else(|| format!("`{text}` is no moment; write for example 2026-03-01 or 2026-03-01T02:00:00Z"))
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, which is printed once
+    #[command(after_help = "Examples:\n  cofre token create --name grafana --scope status:read\n  \
+                      cofre token create --name erp --scope tenant:deliver --tenant acme --expires 90d")]
+    Create(TokenCreateArgs),
+    /// List tokens, also those that were revoked
+    List,
+    /// End a token for good
+    #[command(after_help = "Examples:\n  cofre token revoke ab12cd34")]
+    Revoke {
+        /// Its public part, as `cofre token list` shows it
+        id: String,
+    },
+}
+
+/// A token to be made.
+#[derive(Debug, Args)]
+pub struct TokenCreateArgs {
+    /// What it is for
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// What it may do; may be given several times
+    #[arg(long, value_name = "SCOPE", required = true, value_parser = scope())]
+    pub scope: Vec<Scope>,
+    /// Only for this tenant; may be given several times
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Vec<String>,
+    /// It ends after this time: 90d, 12h. Default: never
+    #[arg(long, value_name = "TIME", value_parser = pause)]
+    pub expires: Option<std::time::Duration>,
+}
+
+/// What to do with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user; the password is asked for
+    #[command(after_help = "Examples:\n  cofre user add maria --role administrator\n  \
+                      cofre user add rui --role viewer --password-file ./password")]
+    Add {
+        /// Name; upper and lower case are the same
+        name: String,
+        /// What they are trusted with
+        #[arg(long, value_name = "ROLE", value_parser = user_role())]
+        role: access::Role,
+        /// Private file with the password in its first line, instead of asking
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List users
+    List,
+    /// Give a user another password, and end their sessions
+    Password {
+        /// Name
+        name: String,
+        /// Private file with the password in its first line, instead of asking
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Trust a user with more, or less
+    #[command(after_help = "Examples:\n  cofre user role rui operator")]
+    Role {
+        /// Name
+        name: String,
+        /// What they are trusted with
+        #[arg(value_name = "ROLE", value_parser = user_role())]
+        role: access::Role,
+    },
+    /// Remove a user, and end their sessions
+    Remove {
+        /// Name
+        name: String,
+    },
+    /// The second factor of a user
+    #[command(subcommand)]
+    Totp(TotpCommand),
+    /// Print the link with which the first administrator is made, once and within an hour
+    SetupLink,
+}
+
+/// What to do with a second factor.
+#[derive(Debug, Subcommand)]
+pub enum TotpCommand {
+    /// Ask a user for no code any more, for who lost the device and the recovery codes
+    Off {
+        /// Name
+        name: String,
+    },
+}
+
+fn user_role() -> impl TypedValueParser<Value = access::Role> {
+    PossibleValuesParser::new(access::Role::ALL.map(access::Role::name)).try_map(|name| name.parse::<access::Role>())
+}
+
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>())
 }
 
 /// The catalogue.

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{AuditCommand, CatalogCommand, Cli, Command, Global, PluginCommand, RestoreArgs};
 use super::render::{Renderer, table};
-use super::{Exit, definition, init, monitor, notify, plugins, proofs, schedule, tenant};
+use super::{Exit, definition, init, monitor, notify, plugins, proofs, schedule, serve, tenant};
 use crate::config::{Config, RawConfig, format_size};
 use crate::job::{
     self, Context, DrillRequest, JobError, Measure, PruneRequest, RepairRequest, RestoreRequest, RestoreTarget, RunReport, RunRequest,
-    SetChoice, VerifyRequest, What, tell,
+    VerifyRequest, What, tell,
 };
 use crate::ports::{Meter, Warnings};
 use crate::retention::Pruned;
@@ -56,6 +56,7 @@ fn command_name(command: &Command) -> &'static str {
         Command::Prune { .. } => "prune",
         Command::Pin { .. } => "pin",
         Command::Daemon { .. } => "daemon",
+        Command::Serve { .. } => "serve",
         Command::Schedule { .. } => "schedule",
         Command::Notify(_) => "notify",
         Command::Tenant(_) => "tenant",
@@ -68,6 +69,8 @@ fn command_name(command: &Command) -> &'static str {
         Command::Completions { .. } => "completions",
         Command::Man { .. } => "man",
         Command::Audit(_) => "audit",
+        Command::Token(_) => "token",
+        Command::User(_) => "user",
         Command::BenchCopy { .. } => "bench-copy",
     }
 }
@@ -111,7 +114,7 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
         command => {
             let config = Config::load(&global.config)?;
             let locale = Locale::choose(global.locale.as_deref(), config.locale.as_deref());
-            let actor = job::actor(matches!(command, Command::Daemon { .. }));
+            let actor = job::actor(matches!(command, Command::Daemon { .. } | Command::Serve { .. }));
             let session = Session { context: Context::open(config, actor, cancel)?, renderer, locale };
             let audit = Arc::clone(&session.context.audit);
             let exit = session.command(command, &global.config).await?;
@@ -161,7 +164,7 @@ impl Session {
                 self.told(proofs::repair(&self.context, (self.renderer, self.locale), &request)).await
             }
             Command::Drill { set, from, only, into } => {
-                let request = DrillRequest { set: set_choice(&set)?, from, only, into };
+                let request = DrillRequest { set: set.parse()?, from, only, into };
                 self.told(proofs::drill(&self.context, (self.renderer, self.locale), &request)).await
             }
             Command::Restore(arguments) => self.restore(arguments).await,
@@ -170,6 +173,7 @@ impl Session {
             Command::Pin { set, remove } => self.pin(&set, !remove).await,
             Command::Daemon { once: true } => schedule::once(self.context, (self.renderer, self.locale)).await,
             Command::Daemon { once: false } => schedule::serve(config_path, self.context, (self.renderer, self.locale)).await,
+            Command::Serve { listen } => serve::alone(config_path, self.context, listen, (self.renderer, self.locale)).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
             Command::Tenant(command) => self.told(tenant::run(command, &self.context, (self.renderer, self.locale))).await,
@@ -179,6 +183,8 @@ impl Session {
             Command::Monitor => monitor::glance(&self.context, (self.renderer, self.locale)).await,
             Command::Status => self.status(),
             Command::Audit(command) => super::audit::run(&self.context, command, (self.renderer, self.locale)),
+            Command::Token(command) => super::token::run(command, &self.context, (self.renderer, self.locale)),
+            Command::User(command) => super::user::run(command, &self.context, (self.renderer, self.locale)),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
                 plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
             }
@@ -391,15 +397,13 @@ impl Session {
     }
 
     fn status(self) -> Result<Exit, JobError> {
-        let runs = self.context.catalog.runs(10)?;
-        let value =
-            serde_json::json!({ "active": self.context.spool.is_busy(), "pending": self.context.spool.left_overs()?.len(), "runs": runs });
-        self.renderer.result("status", &value, || {
+        let status = job::status(&self.context)?;
+        self.renderer.result("status", &status, || {
             let mut rows = vec![
-                vec![self.locale.pick("ativo", "active").to_owned(), value["active"].to_string()],
-                vec![self.locale.pick("pendentes", "pending").to_owned(), value["pending"].to_string()],
+                vec![self.locale.pick("ativo", "active").to_owned(), status.active.to_string()],
+                vec![self.locale.pick("pendentes", "pending").to_owned(), status.pending.to_string()],
             ];
-            rows.extend(runs.iter().map(|run| {
+            rows.extend(status.runs.iter().map(|run| {
                 let outcome = run.outcome.clone().unwrap_or_else(|| "…".to_owned());
                 vec![
                     run.started.clone(),
@@ -455,17 +459,8 @@ fn set_named(name: &str) -> Result<SetName, JobError> {
     name.parse().map_err(|error: crate::set::SetNameError| JobError::Request(error.to_string()))
 }
 
-fn set_choice(text: &str) -> Result<SetChoice, JobError> {
-    match (text, text.parse::<SetName>(), text.parse::<jiff::civil::Date>()) {
-        ("latest", ..) => Ok(SetChoice::Latest),
-        (_, Ok(name), _) => Ok(SetChoice::Named(name)),
-        (_, _, Ok(day)) => Ok(SetChoice::Day(day)),
-        _ => Err(JobError::Request(format!("`{text}` is neither a set, nor `latest`, nor a day such as 2026-03-15"))),
-    }
-}
-
 fn restore_request(arguments: RestoreArgs) -> Result<RestoreRequest, JobError> {
-    let set = set_choice(&arguments.set)?;
+    let set = arguments.set.parse()?;
     let what = match (arguments.path, arguments.glob, arguments.artifact) {
         (Some(path), ..) => What::Path(path),
         (_, Some(glob), _) => What::Glob(glob),

@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::args::Global;
 use crate::config::LogSettings;
+use crate::web::TaskLines;
 
 /// Files are `backup-cofre.2026-03-15.log`.
 const PREFIX: &str = "backup-cofre";
@@ -35,7 +36,7 @@ pub(super) fn start(global: &Global, files: Option<&LogSettings>) {
     let kept = appender.map(|appender| {
         tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(appender).with_filter(filter("info"))
     });
-    tracing_subscriber::registry().with(log.with_filter(filter(level))).with(kept).init();
+    tracing_subscriber::registry().with(log.with_filter(filter(level))).with(kept).with(TaskLines.with_filter(filter("info"))).init();
     if let (Some(error), Some(files)) = (unusable, files) {
         tracing::warn!(directory = %files.directory.display(), "no log is written into this directory: {error}");
     }

@@ -16,8 +16,11 @@ mod render;
 mod report;
 mod scaffold;
 mod schedule;
+mod serve;
 mod tenant;
+mod token;
 mod trial;
+mod user;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use args::{Cli, Command};
 
+use crate::access::AccessError;
 use crate::config::Config;
 use crate::job::JobError;
 
@@ -57,7 +61,7 @@ impl From<Exit> for ExitCode {
 impl From<&JobError> for Exit {
     fn from(error: &JobError) -> Self {
         match error {
-            JobError::Config(_) | JobError::Request(_) => Self::Usage,
+            JobError::Config(_) | JobError::Request(_) | JobError::Access(AccessError::Refused(_)) => Self::Usage,
             JobError::Spool(crate::spool::SpoolError::Busy { .. }) => Self::Busy,
             JobError::Cancelled => Self::Cancelled,
             error if error.is_damage() => Self::Damage,

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
 
 use super::Exit;
 use super::render::{Renderer, table};
 use crate::daemon::{self, Outcome, Turn};
-use crate::job::{Context, JobError, Monitor, Round, tell};
-use crate::schedule::JobSpec;
+use crate::job::{self, Context, JobError, JobStanding, Monitor, Round, tell};
 use crate::text::{Locale, moment};
 
 /// Does what is due now.
@@ -35,7 +36,19 @@ pub(super) async fn once(mut context: Context, (renderer, locale): (Renderer, Lo
 pub(super) async fn serve(config: &Path, context: Context, (renderer, locale): (Renderer, Locale)) -> Result<Exit, JobError> {
     let say = |look: &daemon::Look| look.turns.iter().for_each(|turn| renderer.say(&line(turn)));
     let heed = move |round: &Round| super::monitor::changes(&round.observations, (renderer, locale));
-    daemon::serve(config, context, say, heed).await?;
+    let Some(settings) = context.config.web.clone() else {
+        daemon::serve(config, context, say, heed, None).await?;
+        return Ok(Exit::Done);
+    };
+    let stop = context.cancel.clone();
+    let feed = watch::Sender::new(context.clone());
+    let page = super::serve::beside(feed.subscribe(), settings, stop.clone(), (renderer, locale));
+    let work = async {
+        let ended = daemon::serve(config, context, say, heed, Some(&feed)).await;
+        stop.cancel();
+        ended
+    };
+    tokio::join!(work, page).0?;
     Ok(Exit::Done)
 }
 
@@ -50,27 +63,19 @@ fn line(turn: &Turn) -> String {
 
 /// The next `count` times of each job.
 pub(super) fn upcoming(context: &Context, (renderer, locale): (Renderer, Locale), count: u16) -> Result<Exit, JobError> {
-    let (now, mut times) = (Timestamp::now(), Vec::new());
-    for spec in &context.config.jobs {
-        let mut since = context.catalog.job(&spec.name)?.map_or(now, |state| state.since);
-        for _ in 0..count {
-            // What is overdue begins at the next look.
-            let Some(next) = spec.next(since).map(|next| next.max(now)) else { break };
-            times.push((next, spec));
-            since = next;
-        }
-    }
+    let jobs = job::jobs(context, count.into(), Timestamp::now())?;
+    let mut times: Vec<_> = jobs.iter().flat_map(|job| job.next.iter().map(move |at| (*at, job))).collect();
     times.sort_by_key(|(at, _)| *at);
     let value: Vec<_> = times
         .iter()
-        .map(|(at, spec)| serde_json::json!({ "job": spec.name, "action": spec.action.name(), "schedule": spec.schedule.text(), "at": at }))
+        .map(|(at, job)| serde_json::json!({ "job": job.job, "action": job.action, "schedule": job.schedule, "at": at }))
         .collect();
     renderer.result("schedule", &value, || {
-        let row = |(at, spec): &(Timestamp, &JobSpec)| {
-            let zone = spec.schedule.zone();
-            let local = moment(&at.to_zoned_datetime(zone.clone()), locale);
-            let zone = zone.iana_name().unwrap_or_default().to_owned();
-            vec![local, zone, spec.name.clone(), spec.action.name().to_owned(), spec.schedule.text().to_owned()]
+        let row = |(at, job): &(Timestamp, &JobStanding)| {
+            let zone = job.time_zone.as_deref().and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(TimeZone::system);
+            let local = moment(&at.to_zoned_datetime(zone), locale);
+            let zone = job.time_zone.clone().unwrap_or_default();
+            vec![local, zone, job.job.clone(), job.action.to_owned(), job.schedule.clone()]
         };
         table(&times.iter().map(row).collect::<Vec<_>>())
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Exit;
 use super::args::{TenantBackupArgs, TenantCommand};
 use super::render::{Renderer, table};
-use crate::job::{Context, JobError, TenantBackup, TenantRequest, delivery_passphrase, tenant_backup};
+use crate::job::{self, Context, JobError, TenantBackup, TenantRequest, delivery_passphrase, tenant_backup};
 use crate::ports::Meter;
 use crate::text::{Locale, TenantSummary, tenant_passphrase, tenant_summary};
 
@@ -22,22 +22,14 @@ pub(super) async fn run(command: TenantCommand, context: &Context, (renderer, lo
 }
 
 fn list(context: &Context, (renderer, locale): (Renderer, Locale)) {
-    let tenants = context.config.tenants();
-    let place = |(source, schemas): &(&str, &[String])| serde_json::json!({ "source": source, "schemas": schemas });
-    let value: Vec<_> = tenants
-        .iter()
-        .map(|(name, own)| {
-            let sources = own.schemas.iter().map(place).collect::<Vec<_>>();
-            serde_json::json!({ "name": name, "sources": sources, "directories": own.directories })
-        })
-        .collect();
-    renderer.result("tenant", &value, || {
+    let tenants = job::tenants(&context.config);
+    renderer.result("tenant", &tenants, || {
         if tenants.is_empty() {
             return locale.pick("Nenhum cliente configurado.", "No tenants are configured.").to_owned();
         }
-        let rows = tenants.iter().flat_map(|(name, own)| {
-            let schemas = own.schemas.iter().map(|(source, schemas)| vec![(*name).to_owned(), (*source).to_owned(), schemas.join(", ")]);
-            schemas.chain(own.directories.iter().map(|path| vec![(*name).to_owned(), String::new(), path.display().to_string()]))
+        let rows = tenants.iter().flat_map(|own| {
+            let schemas = own.sources.iter().map(|place| vec![own.name.clone(), place.source.clone(), place.schemas.join(", ")]);
+            schemas.chain(own.directories.iter().map(|path| vec![own.name.clone(), String::new(), path.display().to_string()]))
         });
         table(&rows.collect::<Vec<_>>())
     });

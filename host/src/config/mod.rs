@@ -19,6 +19,7 @@ mod trial;
 mod units;
 mod unknown;
 mod watches;
+mod web;
 
 pub use diagnostics::{ConfigError, Problem};
 pub use edit::{Change, DiffLine, EditError, difference, edited, revision, values};
@@ -29,6 +30,8 @@ pub use resolved::{
     Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
     StorageSettings,
 };
-pub use tenants::{TenantDelivery, owners, passphrase_from};
+pub use secret::secret_from;
+pub use tenants::{Belongings, TenantDelivery, owners, passphrase_from};
 pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_share, parse_size};
+pub use web::{Proxies, PublicUrl, WebSettings, host_of};

@@ -14,6 +14,7 @@ use super::priority::RawRun;
 use super::retention::RawRetention;
 use super::tenants::RawTenantDelivery;
 use super::watches::RawWatch;
+use super::web::RawWeb;
 
 /// The configuration of cofre.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -74,6 +75,8 @@ pub struct RawConfig {
     pub tenant_delivery: RawTenantDelivery,
     /// Log files, beside what the system's journal keeps.
     pub log: Option<RawLog>,
+    /// The API and the page, which the daemon serves where this is there; `cofre serve` serves them alone.
+    pub web: Option<RawWeb>,
 }
 
 /// Log files.

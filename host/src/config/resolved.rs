@@ -19,6 +19,7 @@ use super::secret::{check as check_secret, fetch, fetch_passphrase};
 use super::tenants::TenantDelivery;
 use super::units::{parse_duration, parse_size};
 use super::watches;
+use super::web::WebSettings;
 use crate::copy::RetryPolicy;
 use crate::monitor::{CheckSpec, WatchSpec};
 use crate::pipeline::{Compression, Kdf, Passphrase};
@@ -377,6 +378,7 @@ impl Config {
         super::retention::resolve(("retention", 0), &raw.retention, &RawRetention::default(), &mut problems);
         let hooks = raw.hook.iter().enumerate().filter_map(|(index, raw)| hook(index, raw, &mut problems)).collect();
         let log = raw.log.as_ref().map(|raw| log(raw, &mut problems));
+        let web = raw.web.as_ref().map(|raw| super::web::resolve(raw, &mut problems));
         let priority = super::priority::resolve(&raw.run, &mut problems);
         let tenant_delivery = super::tenants::resolve(&raw.tenant_delivery, &raw.destination, &mut problems);
         rules::check(&raw, &storage, &mut problems);
@@ -407,6 +409,7 @@ impl Config {
             tenant_delivery,
             plugins,
             log,
+            web,
             passphrase: raw.passphrase.unwrap_or_default(),
         })
     }

@@ -43,6 +43,14 @@ pub(super) fn fetch(secret: &RawSecret) -> Result<Zeroizing<String>, String> {
     if wanted.is_empty() { Err("the secret is empty".to_owned()) } else { Ok(Zeroizing::new(wanted.to_owned())) }
 }
 
+/// Reads a secret from a private file, as [`fetch`] does.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn secret_from(file: &Path) -> Result<Zeroizing<String>, String> {
+    fetch(&RawSecret { file: Some(file.to_path_buf()), ..RawSecret::default() })
+}
+
 /// Fetches a passphrase, which must be for `openssl` what it is for us.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use sd_notify::NotifyState;
+use tokio::sync::watch;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,8 @@ const CONFIGURATION: &str = "configuration";
 /// Pause after a look that failed, as when the disk is full.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Serves until `cancel`: every look that came of it is told to `observe`, and every round of checks to `heed`, also while a job runs.
+/// Serves until `cancel`: every look that came of it is told to `observe`, and every round of checks to `heed`, also while a job runs; a
+/// configuration that was read again goes to `feed`.
 ///
 /// # Errors
 /// When it cannot begin.
@@ -33,6 +35,7 @@ pub async fn serve(
     mut context: Context,
     observe: impl Fn(&super::Look),
     heed: impl Fn(&Round) + Send + Sync + 'static,
+    feed: Option<&watch::Sender<Context>>,
 ) -> Result<(), JobError> {
     let stop = context.cancel.clone();
     let mut hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
@@ -62,6 +65,9 @@ pub async fn serve(
             () = hangup(&mut hangups) => match reload(path, &context, &stop) {
                 Ok(new) => {
                     context = new;
+                    if let Some(feed) = feed {
+                        feed.send_replace(context.clone());
+                    }
                     checks = Checks::start(&context, Arc::clone(&heed));
                     postman = Postman::start(context.clone());
                     tell::solved(&context, CONFIGURATION);

@@ -29,6 +29,23 @@ pub fn audit_entries(context: &Context, since: Option<Timestamp>) -> Result<(Vec
     Ok((newest.into(), older))
 }
 
+/// The newest entries before a number, newest first, at most so many.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn audit_page(context: &Context, before: Option<u64>, most: usize) -> Result<Vec<Entry>, JobError> {
+    let mut newest = VecDeque::with_capacity(most.min(LISTED_MAX));
+    context.audit.log().entries(|entry| {
+        if before.is_none_or(|before| entry.seq < before) {
+            newest.push_back(entry);
+        }
+        if newest.len() > most {
+            newest.pop_front();
+        }
+    })?;
+    Ok(newest.into_iter().rev().collect())
+}
+
 /// Follows the chain of the log, and compares it with what `audit.head`, the catalogue and, in `remembered`, a person know of it.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::fetch::FetchError;
 use super::produce::ProduceError;
 use super::trail::Trail;
+use crate::access::AccessError;
 use crate::audit::{Actor, AuditError};
 use crate::catalog::{Catalog, CatalogError};
 use crate::config::{Config, ConfigError, DestinationConfig};
@@ -37,6 +38,9 @@ pub enum JobError {
     /// The audit log, without which nothing is removed.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// Users and tokens.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A plug-in.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -142,6 +146,13 @@ impl Context {
         let audit = Arc::new(Trail::new(&config.storage.state, actor, Some(Arc::clone(&catalog))));
         audit.configuration(&config.path, &config.text);
         Ok(Self { config: Arc::new(config), catalog, spool, engine, audit, cancel })
+    }
+
+    /// The same for somebody who asks for something over the page or the API, as the audit log will name them:
+    /// [`crate::access::Principal::via`].
+    #[must_use]
+    pub fn asked_by(&self, via: &str) -> Self {
+        Self { audit: Arc::new(self.audit.asked_by(via)), ..self.clone() }
     }
 
     /// Loads a plug-in that the administrator approved.

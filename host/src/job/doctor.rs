@@ -11,7 +11,7 @@ use crate::plugin::{Approvals, Need, PluginComponent, Signature, WasmDestination
 use crate::ports::{Destination, NetworkPattern, Notifier};
 
 /// What was found out about one instance.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// The instance.
     pub instance: String,
@@ -20,7 +20,7 @@ pub struct Diagnosis {
 }
 
 /// One thing that was looked at.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// What: `approval`, `signature`, `settings`, `network`, `deletion`, `probe`.
     pub subject: &'static str,

@@ -18,9 +18,10 @@ const PAGES_MAX: usize = 100_000;
 const PAGE: Duration = Duration::from_secs(120);
 
 /// One set as a destination lists it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ListedSet {
     /// Its name.
+    #[schemars(with = "String")]
     pub name: SetName,
     /// Whether its seal is there; the seal itself is not checked.
     pub complete: bool,

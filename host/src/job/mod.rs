@@ -1,7 +1,9 @@
 //! The use cases, one file a verb. They know the ports and the parts below; the command line and, later, the page call them.
 
+mod access;
 pub mod alert;
 mod audit;
+mod browse;
 mod check;
 mod configure;
 mod context;
@@ -24,6 +26,7 @@ mod restore;
 mod resume;
 mod run;
 mod share;
+mod status;
 pub mod tell;
 mod tenant;
 mod trail;
@@ -31,7 +34,11 @@ mod trial;
 mod verify;
 mod watch;
 
-pub use audit::{audit_entries, audit_verify, audit_verify_at};
+pub use access::{
+    add_user, confirm_totp, create_token, disable_totp, finish_setup, login, remove_user, revoke_token, set_password, set_role, setup_link,
+};
+pub use audit::{audit_entries, audit_page, audit_verify, audit_verify_at};
+pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
 pub use check::{CheckItem, check};
 pub use configure::{CheckedDraft, Draft};
 pub use context::{Context, JobError};
@@ -41,16 +48,17 @@ pub use fetch::FetchError;
 pub use good_copy::GoodCopy;
 pub use inspect::{ListedSet, list_at, rebuild, sets_at, show};
 pub use measure::{Measure, Measured, measure};
-pub use monitor::{Monitor, Observation, Round, Standing};
+pub use monitor::{CheckStanding, Monitor, Observation, Round, Standing, standings};
 pub use pin::{Pinned, pin};
 pub use plugins::{ListedPlugin, PluginRoom, Proposal};
 pub use produce::ProduceError;
 pub use prune::{PruneRequest, prune};
 pub use repair::{RepairOutcome, RepairRequest, RepairedCopy, RepairedObject, repair};
 pub use report::{Report, ReportFile, monthly};
-pub use restore::{RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
+pub use restore::{Outlet, RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};
+pub use status::{DestinationStanding, JobStanding, Light, NewestSet, Status, destinations, jobs, status};
 pub use tenant::{TenantBackup, TenantRequest, delivery_passphrase, tenant_backup};
 pub use trail::{Trail, actor};
 pub use trial::{Trial, TrialOutcome, trial};

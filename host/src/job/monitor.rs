@@ -51,7 +51,7 @@ pub struct Observation {
 }
 
 /// How it stands with a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// All is well.
@@ -93,6 +93,45 @@ impl Observation {
     pub fn is_bad(&self) -> bool {
         self.look.fault().is_some() || self.standing == Standing::Problem
     }
+}
+
+/// How it stood with a check when it was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct CheckStanding {
+    /// Name of the check.
+    pub check: String,
+    /// What it looks at: `mysql`, `disk`, `service`, `tcp`, `http`, `backup`.
+    pub kind: &'static str,
+    /// When it was last looked at, RFC 3339; absent before the first time.
+    #[schemars(with = "Option<String>")]
+    pub looked: Option<Timestamp>,
+    /// How it stands.
+    pub standing: Standing,
+    /// Since when, RFC 3339.
+    #[schemars(with = "Option<String>")]
+    pub since: Option<Timestamp>,
+    /// What is wrong.
+    pub problem: Option<Fault>,
+}
+
+/// How it stood with every check when it was last looked at.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub fn standings(context: &Context) -> Result<Vec<CheckStanding>, CatalogError> {
+    let known = context.catalog.checks(CheckScope::Own)?;
+    let standing = |check: &CheckSpec| {
+        let record = known.get(&check.name);
+        CheckStanding {
+            check: check.name.clone(),
+            kind: check.kind.name(),
+            looked: record.map(|record| record.looked),
+            standing: record.map_or(Standing::Good, |record| Standing::of(&record.state)),
+            since: record.and_then(|record| record.state.since),
+            problem: record.and_then(|record| record.state.problem),
+        }
+    };
+    Ok(context.config.checks.iter().map(standing).collect())
 }
 
 /// What one round came to.

@@ -13,7 +13,7 @@ use crate::copy::{put_small, remove_small};
 use crate::set::{PINNED, SetName, set_key};
 
 /// What became of a pin at one destination.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Pinned {
     /// The destination.
     pub destination: String,

@@ -47,7 +47,7 @@ impl Proposal {
 }
 
 /// One line of the list of plug-ins.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ListedPlugin {
     /// Name; that of the file where nobody has approved it yet.
     pub name: String,

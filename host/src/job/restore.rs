@@ -8,8 +8,11 @@ mod database;
 mod files;
 mod find;
 
+use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::OnceCell;
@@ -41,6 +44,22 @@ pub enum SetChoice {
     Day(jiff::civil::Date),
 }
 
+impl FromStr for SetChoice {
+    type Err = JobError;
+
+    fn from_str(text: &str) -> Result<Self, JobError> {
+        match (text, text.parse::<SetName>(), text.parse::<jiff::civil::Date>()) {
+            ("latest", ..) => Ok(Self::Latest),
+            (_, Ok(name), _) => Ok(Self::Named(name)),
+            (_, _, Ok(day)) => Ok(Self::Day(day)),
+            _ => {
+                let text: String = text.chars().take(100).collect();
+                Err(JobError::Request(format!("`{text}` is neither a set, nor `latest`, nor a day such as 2026-03-15")))
+            }
+        }
+    }
+}
+
 /// What to restore.
 #[derive(Debug, Clone)]
 pub enum What {
@@ -68,6 +87,8 @@ pub enum RestoreTarget {
     Directory(PathBuf),
     /// Standard output: one file, or the tar of one artifact.
     Stdout,
+    /// The same, to somebody who waits for it.
+    Stream(Outlet),
     /// A database server of the configuration.
     Database {
         /// Name of the source.
@@ -75,6 +96,28 @@ pub enum RestoreTarget {
         /// Name of the new schema; `None` keeps the old one.
         into: Option<String>,
     },
+}
+
+/// Where one file, or the tar of one artifact, is written to. It can be taken once.
+#[derive(Clone)]
+pub struct Outlet(Arc<Mutex<Option<Box<dyn Write + Send>>>>);
+
+impl Outlet {
+    /// Writes there.
+    pub fn new(out: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(out)))))
+    }
+
+    /// Takes it.
+    fn take(&self) -> Option<Box<dyn Write + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outlet")
+    }
 }
 
 /// A restore.
@@ -147,6 +190,7 @@ fn announced<'a>(context: &'a Context, request: &RestoreRequest, (set, from): (S
     let into = match &request.target {
         RestoreTarget::Directory(directory) => directory.display().to_string(),
         RestoreTarget::Stdout => "standard output".to_owned(),
+        RestoreTarget::Stream(_) => "download".to_owned(),
         RestoreTarget::Database { source, into } => format!("{source}: {}", into.as_deref().unwrap_or("the same names")),
     };
     let yes = |is: bool| if is { "yes" } else { "" };
@@ -258,7 +302,7 @@ impl Restore<'_> {
                 *entries += report.entries;
                 format!("{} entries, {} bytes", report.entries, report.bytes)
             }
-            RestoreTarget::Stdout => self.print(artifact).await?,
+            RestoreTarget::Stdout | RestoreTarget::Stream(_) => self.print(artifact).await?,
         };
         Ok(Restored { from, detail, ..self.planned(record) })
     }
@@ -295,6 +339,7 @@ impl Restore<'_> {
         match &self.request.target {
             RestoreTarget::Directory(directory) => folder(directory, record).display().to_string(),
             RestoreTarget::Stdout => "standard output".to_owned(),
+            RestoreTarget::Stream(_) => "download".to_owned(),
             RestoreTarget::Database { source, into } => format!("{source}: {}", into.as_deref().unwrap_or(&record.name)),
         }
     }

@@ -47,6 +47,32 @@ pub struct RunRequest {
     pub tags: Vec<String>,
 }
 
+impl RunRequest {
+    /// Longest tag, in bytes.
+    const TAG_MAX: usize = 64;
+
+    /// A request whose tags can stand in lists and in file formats.
+    ///
+    /// # Errors
+    /// When one of them cannot.
+    pub fn checked(only: Vec<String>, tags: Vec<String>) -> Result<Self, JobError> {
+        tags.iter().try_for_each(|tag| Self::check_tag(tag)).map_err(JobError::Request)?;
+        Ok(Self { only, tags })
+    }
+
+    /// Whether a tag is one word without what separates them in lists.
+    ///
+    /// # Errors
+    /// With what a tag is, when this is none.
+    pub fn check_tag(tag: &str) -> Result<(), String> {
+        let is_plain = |letter: char| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.' | ':');
+        if tag.is_empty() || tag.len() > Self::TAG_MAX || !tag.chars().all(is_plain) {
+            return Err(format!("a tag has 1 to {} letters, digits, `-`, `_`, `.` or `:`", Self::TAG_MAX));
+        }
+        Ok(())
+    }
+}
+
 /// What came of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunReport {

@@ -220,6 +220,84 @@ pub(super) async fn deliver_personal(context: &Context, through: &NotifierConfig
     Ok(context.catalog.letter(taken.id)?.unwrap_or(taken))
 }
 
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Trouble {
+    /// Its key.
+    pub problem: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Since when, RFC 3339.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// The event that told of it last.
+    pub event: String,
+    /// What is wrong, in one line.
+    pub title: String,
+    /// What exactly, line by line.
+    pub detail: Vec<String>,
+}
+
+/// All that is wrong, oldest first.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub fn troubles(context: &Context) -> Result<Vec<Trouble>, CatalogError> {
+    let mut troubles = Vec::new();
+    for problem in context.catalog.problems()? {
+        let Some(open) = context.catalog.problem(&problem)? else { continue };
+        let alert = serde_json::from_str::<Alert>(&open.alert).ok();
+        let line = |found: crate::notify::Problem| {
+            if found.subject.is_empty() { found.message } else { format!("{}: {}", found.subject, found.message) }
+        };
+        troubles.push(Trouble {
+            problem,
+            severity: alert.as_ref().map_or(Severity::Critical, |alert| alert.severity),
+            since: open.since,
+            event: alert.as_ref().map(|alert| alert.event.name().to_owned()).unwrap_or_default(),
+            title: alert.as_ref().map(|alert| alert.title.clone()).unwrap_or_default(),
+            detail: alert.map(|alert| alert.problems().into_iter().map(line).collect()).unwrap_or_default(),
+        });
+    }
+    Ok(troubles)
+}
+
+/// An alert on its way, and what it tells of.
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
+pub struct Sent {
+    /// The letter.
+    #[serde(flatten)]
+    pub letter: Letter,
+    /// The event.
+    pub event: String,
+}
+
+/// The newest alerts, newest first.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub fn letters(context: &Context, most: u32) -> Result<Vec<Sent>, CatalogError> {
+    Ok(context.catalog.letters(most)?.into_iter().map(sent).collect())
+}
+
+/// With the event that it tells of.
+pub fn sent(letter: Letter) -> Sent {
+    let event = serde_json::from_str::<Alert>(&letter.alert).map_or(String::new(), |alert| alert.event.name().to_owned());
+    Sent { letter, event }
+}
+
+/// Sends a trial message through the outbox as any other, and says how it stands then.
+///
+/// # Errors
+/// When there is no such notifier, or the catalogue cannot be used.
+pub async fn trial(context: &Context, name: Option<&str>) -> Result<Vec<Sent>, JobError> {
+    let count = put_down_trial(context, name)?;
+    let newest = context.catalog.letters(u32::try_from(count).unwrap_or(u32::MAX))?;
+    deliver_after_command(context).await;
+    let tried: Vec<i64> = newest.iter().map(|letter| letter.id).collect();
+    Ok(context.catalog.letters(u32::MAX)?.into_iter().filter(|letter| tried.contains(&letter.id)).map(sent).collect())
+}
+
 /// Opens one notifier.
 ///
 /// # Errors
@@ -233,7 +311,7 @@ pub async fn notifier(context: &Context, config: &NotifierConfig) -> Result<Wasm
 ///
 /// # Errors
 /// When there is no such notifier.
-pub fn put_down_trial(context: &Context, name: Option<&str>) -> Result<usize, JobError> {
+fn put_down_trial(context: &Context, name: Option<&str>) -> Result<usize, JobError> {
     let known: Vec<&str> = context.config.notifiers.iter().map(|one| one.settings.name.as_str()).collect();
     let chosen: Vec<&str> = known.iter().copied().filter(|one| name.is_none_or(|name| name == *one)).collect();
     if chosen.is_empty() {

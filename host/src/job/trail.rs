@@ -46,6 +46,12 @@ impl Trail {
         Self { log: AuditLog::new(state), actor, catalog, failure: Mutex::default() }
     }
 
+    /// The same log, written for somebody who asks for something over the page or the API.
+    pub(super) fn asked_by(&self, via: &str) -> Self {
+        let actor = self.actor.clone().asked_by(via);
+        Self { log: self.log.clone(), actor, catalog: self.catalog.clone(), failure: Mutex::default() }
+    }
+
     /// Who writes.
     pub fn actor(&self) -> &Actor {
         &self.actor

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What is wrong. A problem is the same problem as long as this stays the same, whatever its numbers do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// Nobody answers there, or lets us in.

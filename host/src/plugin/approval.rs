@@ -11,7 +11,7 @@ use super::signature::Signature;
 use crate::ports::PluginSettings;
 
 /// What a plug-in file is to cofre.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
     /// It may be used.

@@ -9,7 +9,7 @@ use super::package::PluginFile;
 use crate::ports::{TrustedKey, key_name};
 
 /// What the signature of a file is worth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Signature {
     /// There is none.

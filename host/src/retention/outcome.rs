@@ -6,9 +6,10 @@ use super::{Decision, Reason};
 use crate::set::SetName;
 
 /// What came of one set.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PrunedSet {
     /// The set.
+    #[schemars(with = "String")]
     pub set: SetName,
     /// Bytes that it takes, or took.
     pub bytes: u64,
@@ -23,7 +24,7 @@ pub struct PrunedSet {
 }
 
 /// What came of one destination.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Pruned {
     /// Its name.
     pub destination: String,
@@ -36,7 +37,7 @@ pub struct Pruned {
 }
 
 /// Why nothing is removed from a destination.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "because")]
 pub enum Held {
     /// cofre may not delete there.
@@ -44,6 +45,7 @@ pub enum Held {
     /// Sets were removed there only just now.
     TooSoon {
         /// When it is time again, RFC 3339.
+        #[schemars(with = "String")]
         until: jiff::Timestamp,
     },
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// Why a set stays or goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "reason", content = "of")]
 pub enum Reason {
     /// Stays: a person said so.

@@ -171,6 +171,16 @@ impl Spool {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err()
     }
 
+    /// Who runs, where somebody does: process and start.
+    pub fn holder(&self) -> Option<String> {
+        let mut file = File::open(self.directory.join(LOCK)).ok()?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).err()?;
+        let mut holder = String::new();
+        // What cannot be read is held all the same.
+        let _ = (&mut file).take(200).read_to_string(&mut holder);
+        Some(holder.trim().to_owned())
+    }
+
     /// Begins a set; its state is `producing`.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ fn action(name: &str, locale: Locale) -> &str {
         "catalog-rebuild" => locale.pick("catálogo refeito", "catalogue rebuilt"),
         "daemon" => locale.pick("serviço", "service"),
         "access" => locale.pick("consulta", "access"),
+        "access-change" => locale.pick("acesso alterado", "access changed"),
+        "login" => locale.pick("entrada", "login"),
+        "login-refused" => locale.pick("entrada recusada", "login refused"),
         "audit" => locale.pick("auditoria", "audit log"),
         other => other,
     }

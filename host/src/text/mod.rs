@@ -1,5 +1,6 @@
 //! What people read, in Brazilian Portuguese and in English. The Portuguese wording of results is the mission's own.
 
+mod access;
 mod advice;
 mod alert;
 mod audit;
@@ -14,6 +15,7 @@ mod report;
 mod tenant;
 mod trial;
 
+pub use access::{refusal_in_words, role_in_words, scope_in_words, setup_link_made, token_made, token_row, user_row};
 pub use alert::{AlertText, alert_text};
 pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};

@@ -29,12 +29,12 @@ pub(super) struct Outlook {
 pub(super) fn check_request(context: &Context, request: &RestoreRequest) -> Result<Option<MysqlSettings>, JobError> {
     let refuse = |message: &str| Err(JobError::Request(message.to_owned()));
     match (&request.what, &request.target) {
-        (What::Schemas { table: Some(_), .. }, RestoreTarget::Directory(_) | RestoreTarget::Stdout) => {
+        (What::Schemas { table: Some(_), .. }, RestoreTarget::Directory(_) | RestoreTarget::Stdout | RestoreTarget::Stream(_)) => {
             return refuse(
                 "a table alone can only go into a database: load it with --database SOURCE --into NAME, or leave --table out to get the whole schema's files",
             );
         }
-        (What::Glob(_), RestoreTarget::Stdout) => {
+        (What::Glob(_), RestoreTarget::Stdout | RestoreTarget::Stream(_)) => {
             return refuse(
                 "a pattern may match several files, and standard output takes one: name it with --path, or restore with --to DIR",
             );
@@ -64,7 +64,7 @@ pub(super) fn check_records(request: &RestoreRequest, records: &[ArtifactRecord]
         }
         (RestoreTarget::Database { into: Some(_), .. }, _) if !one => "--into needs exactly one schema",
         (_, What::Schemas { table: Some(_), .. }) if !one => "--table needs exactly one schema",
-        (RestoreTarget::Stdout, _) if !one => "only one artifact or one file can go to standard output",
+        (RestoreTarget::Stdout | RestoreTarget::Stream(_), _) if !one => "only one artifact or one file can go to standard output",
         _ => return Ok(()),
     };
     Err(JobError::Request(problem.to_owned()))
@@ -82,7 +82,7 @@ impl Restore<'_> {
                 self.look_at_directory(directory, records, &mut outlook)?;
                 self.look_at_room(directory, records, largest, &mut outlook);
             }
-            RestoreTarget::Stdout => {}
+            RestoreTarget::Stdout | RestoreTarget::Stream(_) => {}
         }
         if let What::Path(path) = &self.request.what
             && records.iter().any(|record| path != Path::new(&record.name) && path.starts_with(&record.name))

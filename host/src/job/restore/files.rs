@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::find::matcher;
-use super::{Restore, What};
+use super::{Restore, RestoreTarget, What};
 use crate::job::context::JobError;
 use crate::job::fetch::VerifiedArtifact;
 use crate::set::ArtifactKind;
@@ -43,9 +43,13 @@ impl Restore<'_> {
     pub(super) async fn print(&self, artifact: VerifiedArtifact) -> Result<String, JobError> {
         let (passphrase, threads, what) = (self.passphrase.clone(), self.context.config.threads, self.request.what.clone());
         let cancel = self.context.cancel.clone();
+        let out: Box<dyn Write + Send> = match &self.request.target {
+            RestoreTarget::Stream(outlet) => outlet.take().ok_or_else(|| JobError::Failed("it was written there before".to_owned()))?,
+            _ => Box::new(std::io::stdout()),
+        };
         let work = move || -> Result<u64, JobError> {
-            let failed = |error: std::io::Error| JobError::Failed(format!("cannot write to standard output: {error}"));
-            let mut out = std::io::BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
+            let failed = |error: std::io::Error| JobError::Failed(format!("cannot write it out: {error}"));
+            let mut out = std::io::BufWriter::with_capacity(256 << 10, out);
             let count = if let What::Path(path) = &what {
                 let inner = path.strip_prefix("/").unwrap_or(path);
                 let found = match cat_entry(artifact.open(&passphrase, threads)?, inner, &mut out, &cancel)? {

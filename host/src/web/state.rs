@@ -1,0 +1,86 @@
+//! What every request finds: the configuration as it is now, who gets in, and the work that was started.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::idempotency::Remembered;
+use super::secret::ProcessKey;
+use super::tasks::Tasks;
+use crate::access::Access;
+use crate::config::WebSettings;
+use crate::job::{Context, JobError};
+
+use super::caller::Caller;
+
+/// What every request finds. A clone is cheap and shares everything.
+#[derive(Clone)]
+pub struct State(Arc<Shared>);
+
+struct Shared {
+    context: watch::Receiver<Context>,
+    access: Access,
+    settings: WebSettings,
+    tasks: Tasks,
+    remembered: Remembered,
+    key: ProcessKey,
+    stop: CancellationToken,
+}
+
+impl State {
+    /// Begins with an opened configuration, which whoever sends it may replace. `stop` ends all.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn new(
+        context: watch::Receiver<Context>,
+        access: Access,
+        settings: WebSettings,
+        stop: CancellationToken,
+    ) -> Result<Self, JobError> {
+        let key = ProcessKey::fresh().map_err(|error| JobError::Failed(format!("the system gives no randomness: {error}")))?;
+        let (tasks, remembered) = (Tasks::default(), Remembered::default());
+        Ok(Self(Arc::new(Shared { context, access, settings, tasks, remembered, key, stop })))
+    }
+
+    /// The configuration as it is now, opened.
+    pub fn context(&self) -> Context {
+        self.0.context.borrow().clone()
+    }
+
+    /// The same, for what somebody does: the audit log names them.
+    pub fn context_for(&self, caller: &Caller) -> Context {
+        self.context().asked_by(&caller.principal.via())
+    }
+
+    /// Who gets in.
+    pub fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// How it listens, as of the start.
+    pub fn settings(&self) -> &WebSettings {
+        &self.0.settings
+    }
+
+    /// Work that was started.
+    pub fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    /// What was answered to requests that may come again.
+    pub(super) fn remembered(&self) -> &Remembered {
+        &self.0.remembered
+    }
+
+    /// Ends everything.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// The word for changes of somebody who has no session of ours.
+    pub(super) fn word_for(&self, name: &str) -> String {
+        self.0.key.word(name)
+    }
+}
