@@ -1,0 +1,22 @@
+//! What holds for every page: escaping, size, and what browsers and readers of screens need.
+
+use super::frame::{Frame, Section};
+use super::samples::{self, Words};
+use super::overview;
+use crate::text::Locale;
+
+/// Every page with its name, as `w` words it.
+fn pages(w: Words) -> Vec<(&'static str, String)> {
+    let frame = |section| -> Frame { samples::framed(w, section) };
+    vec![("overview", overview::render(&frame(Section::Overview), &samples::overview(w)))]
+}
+
+#[test]
+fn write_all() {
+    let Ok(folder) = std::env::var("PAGES") else { return };
+    for (locale, name) in [(Locale::PtBr, "pt"), (Locale::En, "en")] {
+        for (page, html) in pages(Words { locale, hostile: None }) {
+            std::fs::write(format!("{folder}/{page}.{name}.html"), html).expect("written");
+        }
+    }
+}
