@@ -54,6 +54,13 @@ pub struct Notice {
     pub text: String,
 }
 
+impl Notice {
+    /// What went wrong is read out at once, the rest when there is a pause.
+    pub(super) fn role(&self) -> &'static str {
+        if self.tone == Tone::Bad { "alert" } else { "status" }
+    }
+}
+
 /// A place of the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Section {
@@ -145,7 +152,7 @@ impl Section {
         locale.pick(portuguese, english)
     }
 
-    pub(super) fn icon(self) -> &'static str {
+    fn icon(self) -> &'static str {
         match self {
             Self::Overview | Self::Outside => "home",
             Self::Runs => "play",
@@ -164,7 +171,7 @@ impl Section {
     }
 
     /// Whether the navigation draws a line above it: what follows is for administrators.
-    pub(super) fn begins_group(self) -> bool {
+    fn begins_group(self) -> bool {
         matches!(self, Self::Checks | Self::Settings | Self::Account)
     }
 }
@@ -201,15 +208,42 @@ pub struct Frame {
     pub notice: Option<Notice>,
 }
 
+/// One line of the navigation.
+pub(super) struct Entry {
+    pub(super) address: &'static str,
+    pub(super) title: &'static str,
+    pub(super) icon: &'static str,
+    pub(super) current: bool,
+    pub(super) group: bool,
+    pub(super) problems: u32,
+}
+
 impl Frame {
     /// One of two texts.
     pub(super) fn t<'a>(&self, portuguese: &'a str, english: &'a str) -> &'a str {
         self.locale.pick(portuguese, english)
     }
 
-    /// Name of a section.
-    pub(super) fn title(&self, section: impl Given<Section>) -> &'static str {
-        section.get().title(self.locale)
+    /// The navigation: what the user may see of it.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let entry = |section: Section| Entry {
+            address: section.address(),
+            title: section.title(self.locale),
+            icon: section.icon(),
+            current: section == self.active,
+            group: section.begins_group(),
+            problems: if section == Section::Overview { self.problems } else { 0 },
+        };
+        Section::ALL.into_iter().filter(|section| self.open.contains(section)).map(entry).collect()
+    }
+
+    /// The colour schemes that the page is made for.
+    pub(super) fn scheme(&self) -> &'static str {
+        match self.theme {
+            Theme::Auto => "light dark",
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        }
     }
 
     /// The `lang` of the page.

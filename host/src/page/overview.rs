@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::Given;
-use super::frame::{Frame, Section, Theme};
+use super::frame::{Frame, Section};
 use super::part::{Alert, Html, Plot, Tone};
 use super::written;
 use crate::text::Locale;

@@ -190,6 +190,11 @@ impl Frame {
         Html(format!("<span class=\"sign {class}\" title=\"{word}\">{icon}<span class=\"hear\">{word}</span></span>"))
     }
 
+    /// That a set is pinned.
+    pub(super) fn pinned(&self) -> Html {
+        Html(format!("<span class=\"badge\">{}{}</span>", self.icon("pin"), self.t("fixado", "pinned")))
+    }
+
     /// The hidden field without which nothing that changes something is taken.
     pub(super) fn csrf(&self) -> Html {
         Html(format!("<input type=\"hidden\" name=\"csrf\" value=\"{}\">", escaped(&self.csrf)))

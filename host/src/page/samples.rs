@@ -5,7 +5,9 @@ use jiff::{Timestamp, ToSpan};
 
 use super::frame::{Frame, Section, Theme, UserBadge};
 use super::overview::{self, Light, Overview, Reason};
-use super::part::{Alert, Html, Plot, Tone};
+use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
+use super::set::{self, Set};
+use super::sets::{self, Sets};
 use crate::text::Locale;
 
 /// Words of the samples.
@@ -168,5 +170,143 @@ pub(super) fn overview(w: Words) -> Overview {
             plot(w, w.locale.pick("Tempo de Backup", "Backup time")),
         ],
         may_run: true,
+    }
+}
+
+pub(super) fn choices(w: Words, all: &str, names: &[&str]) -> Vec<Choice> {
+    let first = Choice { value: String::new(), label: all.to_owned(), chosen: false };
+    let rest = names.iter().enumerate().map(|(index, name)| Choice { value: w.s(name), label: w.s(name), chosen: index == 0 });
+    [first].into_iter().chain(rest).collect()
+}
+
+pub(super) fn pager(w: Words) -> Pager {
+    let address = w.hostile.unwrap_or("?cursor=abc").to_owned();
+    Pager { previous: Some(address.clone()), next: Some(address), total: Some(1_365) }
+}
+
+pub(super) fn fact(w: Words, label: &str, value: &str) -> Fact {
+    Fact { label: label.to_owned(), value: w.s(value), tone: Tone::Plain }
+}
+
+/// The sets of so many days.
+pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
+    let date = |back: i64| jiff::civil::date(2026, 3, 15).checked_sub(back.days()).expect("a day");
+    let day = |back: i64| sets::Day {
+        date: date(back),
+        tone: if back == 17 { Tone::Bad } else if back % 31 == 5 { Tone::Warn } else { Tone::Good },
+        sets: 1,
+    };
+    let row = |back: i64| sets::Row {
+        name: w.s(&format!("backup_{}_02_00_15", date(back).strftime("%Y_%m_%d"))),
+        started: at(&format!("{}T02:00:15", date(back))),
+        job: w.s("backup"),
+        tone: if back == 5 { Tone::Warn } else { Tone::Good },
+        word: if back == 5 { w.p("com avisos", "with warnings") } else { w.p("completo", "complete") },
+        plain: 2_469_606_195,
+        stored: 510_656_512,
+        databases: 15,
+        directories: 3,
+        copies: ["disco", "nuvem", "google-drive"]
+            .iter()
+            .map(|name| sets::Copy {
+                destination: w.s(name),
+                tone: if back == 5 && *name == "nuvem" { Tone::Bad } else { Tone::Good },
+                word: w.p("completa", "complete"),
+            })
+            .collect(),
+        pinned: back == 14,
+        tags: if back == 14 { vec![w.s("fechamento")] } else { Vec::new() },
+    };
+    let tenants: Vec<String> = (1..=tenants).map(|number| format!("empresa{number}")).collect();
+    let mut view = Sets {
+        jobs: choices(w, w.locale.pick("todas", "all"), &["backup", "horario"]),
+        tenants: choices(w, w.locale.pick("todos", "all"), &tenants.iter().map(String::as_str).collect::<Vec<_>>()),
+        destinations: choices(w, w.locale.pick("todos", "all"), &["disco", "nuvem", "google-drive"]),
+        states: choices(w, w.locale.pick("todos", "all"), &["completo", "com avisos", "incompleto"]),
+        day: None,
+        days: (0..days).map(day).collect(),
+        rows: (0..days.min(50)).map(row).collect(),
+        pager: pager(w),
+    };
+    view.jobs[1].chosen = w.hostile.is_some();
+    for choices in [&mut view.tenants, &mut view.destinations, &mut view.states] {
+        choices[1].chosen = false;
+    }
+    view
+}
+
+pub(super) fn log(w: Words) -> Vec<LogLine> {
+    let line = |time: &str, tone, text: &str| LogLine { at: at(&format!("2026-03-15T{time}")), tone, text: w.s(text) };
+    vec![
+        line("02:00:15", Tone::Plain, "run started: 15 schemas, 3 directories, 3 destinations"),
+        line("02:00:16", Tone::Plain, "snapshot of principal: binlog.000231:48112, GTID 0-1-998211"),
+        line("02:14:03", Tone::Warn, "/var/www/data/cache/session_9f: changed while it was read"),
+        line("02:31:00", Tone::Bad, "disco: No space left on device (os error 28); trying again in 30 s"),
+        line("02:47:32", Tone::Plain, "set complete at nuvem"),
+    ]
+}
+
+pub(super) fn digest(nth: u64) -> String {
+    format!("{:016x}{:016x}{:016x}{:016x}", nth * 0x9e37_79b9, nth * 0x85eb_ca6b, nth * 0xc2b2_ae35, nth * 0x27d4_eb2f)
+}
+
+pub(super) fn set(w: Words, artifacts: u64) -> Set {
+    let artifact = |nth: u64| set::Artifact {
+        path: w.s(&format!("sql/empresa{nth}.sql.tar.gz.enc")),
+        source: w.s(&format!("principal / empresa{nth}")),
+        tone: if nth == 2 { Tone::Warn } else { Tone::Good },
+        plain: 161_606_195 * nth % 900_000_000,
+        stored: 30_656_512 * nth % 190_000_000,
+        entries: Some(213),
+        sha256: digest(nth),
+    };
+    let copy = |name: &str, tone, word: String| set::Copy {
+        destination: w.s(name),
+        tone,
+        word,
+        finished: Some(at("2026-03-15T02:46:02")),
+        bytes: 510_656_512,
+        verified: Some(at("2026-03-15T03:30:00")),
+        kept: w.p("fica até 14/04/2026: menos de 30 dias", "stays until 2026-04-14: younger than 30 days"),
+    };
+    let proof = |time: &str, kind: String, destination: &str, tone, detail: String| set::Proof {
+        at: at(time),
+        kind,
+        destination: w.s(destination),
+        tone,
+        detail,
+    };
+    Set {
+        name: w.s("backup_2026_03_15_02_00_15"),
+        tone: Tone::Warn,
+        word: w.p("com avisos", "with warnings"),
+        started: at("2026-03-15T02:00:15"),
+        finished: Some(at("2026-03-15T02:47:32")),
+        plain: 2_469_606_195,
+        stored: 510_656_512,
+        facts: vec![
+            fact(w, w.locale.pick("Tarefa", "Job"), "backup"),
+            fact(w, w.locale.pick("Compressão", "Compression"), "gzip 5"),
+            fact(w, w.locale.pick("Criptografia", "Encryption"), "AES-256-CBC, PBKDF2-SHA256 × 600000"),
+            fact(w, "Binlog", "binlog.000231:48112"),
+        ],
+        problems: vec![alert(w)],
+        artifacts: (1..=artifacts).map(artifact).collect(),
+        pager: pager(w),
+        query: w.hostile.unwrap_or("").to_owned(),
+        copies: vec![
+            copy("disco", Tone::Bad, w.p("danificada", "damaged")),
+            copy("nuvem", Tone::Good, w.p("completa", "complete")),
+            copy("google-drive", Tone::Good, w.p("completa", "complete")),
+        ],
+        history: vec![
+            proof("2026-03-15T03:30:00", w.p("verificação", "verification"), "nuvem", Tone::Good, w.p("487 MiB lidos e conferidos", "487 MiB read and found right")),
+            proof("2026-03-15T03:12:00", w.p("verificação", "verification"), "disco", Tone::Bad, w.s("sql/empresa3.sql.tar.gz.enc: sha256 differs")),
+        ],
+        log: log(w),
+        pin: None,
+        may_run: true,
+        may_restore: true,
+        command: w.s("cofre show backup_2026_03_15_02_00_15"),
     }
 }

@@ -2,13 +2,17 @@
 
 use super::frame::{Frame, Section};
 use super::samples::{self, Words};
-use super::overview;
+use super::{overview, set, sets};
 use crate::text::Locale;
 
 /// Every page with its name, as `w` words it.
 fn pages(w: Words) -> Vec<(&'static str, String)> {
     let frame = |section| -> Frame { samples::framed(w, section) };
-    vec![("overview", overview::render(&frame(Section::Overview), &samples::overview(w)))]
+    vec![
+        ("overview", overview::render(&frame(Section::Overview), &samples::overview(w))),
+        ("sets", sets::render(&frame(Section::Sets), &samples::sets(w, 60, 12))),
+        ("set", set::render(&frame(Section::Sets), &samples::set(w, 15))),
+    ]
 }
 
 #[test]
