@@ -62,7 +62,7 @@ impl Tone {
         }
     }
 
-    fn icon(self) -> &'static str {
+    pub(super) fn icon(self) -> &'static str {
         match self {
             Self::Plain => "dash",
             Self::Good => "check",

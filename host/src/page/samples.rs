@@ -6,6 +6,8 @@ use jiff::{Timestamp, ToSpan};
 use super::frame::{Frame, Section, Theme, UserBadge};
 use super::overview::{self, Light, Overview, Reason};
 use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
+use super::restore::{self, Restore, Step};
+use super::run::{self, Runs, Task};
 use super::set::{self, Set};
 use super::sets::{self, Sets};
 use crate::text::Locale;
@@ -309,4 +311,175 @@ pub(super) fn set(w: Words, artifacts: u64) -> Set {
         may_restore: true,
         command: w.s("cofre show backup_2026_03_15_02_00_15"),
     }
+}
+
+pub(super) fn runs(w: Words) -> Runs {
+    let row = |kind, object: &str, state, started: &str, finished: Option<&str>| run::Row {
+        task: w.s("t42"),
+        kind,
+        object: w.s(object),
+        state,
+        started: at(started),
+        finished: finished.map(at),
+        by: w.s("daemon"),
+    };
+    Runs {
+        start: Some(run::Start {
+            sources: choices(w, "principal", &["/var/www/data", "/etc"]),
+            destinations: choices(w, "disco", &["nuvem", "google-drive"]),
+            command: w.s("cofre run"),
+        }),
+        active: vec![row(run::Kind::Verify, "backup_2026_03_15_02_00_15", run::State::Running, "2026-03-15T07:40:00", None)],
+        past: vec![
+            row(run::Kind::Run, "backup_2026_03_15_02_00_15", run::State::Warnings, "2026-03-15T02:00:15", Some("2026-03-15T02:47:32")),
+            row(run::Kind::Tenant, "empresa1", run::State::Done, "2026-03-14T16:10:00", Some("2026-03-14T16:11:30")),
+            row(run::Kind::Restore, "empresa1_teste", run::State::Failed, "2026-03-14T15:00:00", Some("2026-03-14T15:00:12")),
+            row(run::Kind::Drill, "", run::State::Cancelled, "2026-03-13T15:00:00", Some("2026-03-13T15:00:12")),
+        ],
+        pager: pager(w),
+    }
+}
+
+pub(super) fn task(w: Words, state: run::State) -> Task {
+    let part = |name: &str, tone, stage: String, done, total, pace: Option<(u64, u64)>| run::Part {
+        name: w.s(name),
+        tone,
+        stage,
+        done,
+        total,
+        rate: pace.map(|(rate, _)| rate),
+        left: pace.map(|(_, left)| left),
+    };
+    let over = state == run::State::Done;
+    Task {
+        task: w.s("t42"),
+        kind: if over { run::Kind::Restore } else { run::Kind::Run },
+        object: w.s("backup_2026_03_15_07_30_02"),
+        state,
+        started: at("2026-03-15T07:30:02"),
+        finished: over.then(|| at("2026-03-15T07:41:10")),
+        by: w.s("maria"),
+        share: Some(0.624),
+        artifacts: vec![
+            part("sql/empresa1.sql.tar.gz.enc", Tone::Good, w.p("completo", "complete"), 161_606_195, Some(161_606_195), None),
+            part("sql/empresa2.sql.tar.gz.enc", Tone::Busy, w.p("lendo", "reading"), 91_606_195, Some(161_606_195), Some((24 << 20, 3))),
+            part("config/_var_www_data_.tar.gz.enc", Tone::Plain, w.p("na fila", "queued"), 0, None, None),
+        ],
+        destinations: vec![
+            part("disco", Tone::Busy, w.p("copiando", "copying"), 161_606_195, Some(510_656_512), Some((180 << 20, 2))),
+            part("nuvem", Tone::Warn, w.p("tentando de novo em 30 s", "trying again in 30 s"), 71_606_195, Some(510_656_512), Some((5 << 20, 84))),
+        ],
+        log: log(w),
+        problems: if over { Vec::new() } else { vec![alert(w)] },
+        result: if over { vec![fact(w, w.locale.pick("Banco restaurado", "Restored schema"), "empresa1_teste")] } else { Vec::new() },
+        digests: if over {
+            let digest = |name: &str, matches| run::Digest { name: w.s(name), algorithm: w.s("CHECKSUM TABLE"), value: w.s("2887312990"), matches };
+            vec![digest("empresa1_teste.pedidos", true), digest("empresa1_teste.sessoes", false)]
+        } else {
+            Vec::new()
+        },
+        set: over.then(|| w.s("backup_2026_03_15_02_00_15")),
+        download: over.then(|| w.s("/runs/t42/file")),
+        may_cancel: true,
+        events: w.s("/api/v1/tasks/t42/events"),
+        command: w.s("cofre run"),
+    }
+}
+
+fn thing(w: Words, kind: restore::Thing, label: &str, detail: &str, open: bool) -> restore::Choosable {
+    restore::Choosable {
+        value: w.s(label),
+        label: w.s(label),
+        detail: w.s(detail),
+        kind,
+        chosen: label == "empresa1",
+        open: open.then(|| w.s("?step=what&artifact=empresa1")),
+    }
+}
+
+/// The wizard at each of its steps.
+pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
+    let set = "backup_2026_03_15_02_00_15";
+    let candidate = |day: u8, tone, word: String| restore::Candidate {
+        name: w.s(&format!("backup_2026_03_{day}_02_00_15")),
+        started: at(&format!("2026-03-{day}T02:00:15")),
+        tone,
+        word,
+        content: w.p("15 bancos, 3 diretórios · disco, nuvem", "15 databases, 3 directories · disco, nuvem"),
+        chosen: day == 15,
+    };
+    let pick_set = restore::PickSet {
+        sets: vec![
+            candidate(15, Tone::Good, w.p("completo", "complete")),
+            candidate(14, Tone::Good, w.p("completo", "complete")),
+            candidate(13, Tone::Warn, w.p("com avisos", "with warnings")),
+        ],
+        pager: pager(w),
+        sources: choices(w, w.locale.pick("a melhor cópia", "the best copy"), &["disco", "nuvem"]),
+    };
+    let artifacts = restore::PickWhat {
+        artifacts: vec![
+            thing(w, restore::Thing::Schema, "empresa1", "213 tabelas, 154 MiB", true),
+            thing(w, restore::Thing::Schema, "empresa2", "213 tabelas, 308 MiB", true),
+            thing(w, restore::Thing::Directory, "/var/www/data", "48.112 arquivos, 1,20 GiB", true),
+        ],
+        pager: Pager::default(),
+        query: w.hostile.unwrap_or("").to_owned(),
+        inside: None,
+    };
+    let inside = restore::Inside {
+        path: vec![(w.s("/var/www/data"), w.s("?path=")), (w.s("uploads"), w.s("?path=uploads"))],
+        entries: vec![
+            thing(w, restore::Thing::Directory, "2026", "1.204 arquivos", true),
+            thing(w, restore::Thing::File, "contrato-0412.pdf", "412 KiB · 12/03/2026 18:40", false),
+            thing(w, restore::Thing::File, "logo.png", "18,2 KiB · 02/01/2026 09:12", false),
+        ],
+        pager: pager(w),
+    };
+    let pick_where = restore::PickWhere {
+        servers: choices(w, "principal", &["homologacao"]),
+        schema: Some(w.s("empresa1_restaurado")),
+        directory: w.s("/var/lib/cofre/restore"),
+        download: Ok(()),
+        target: "schema".to_owned(),
+    };
+    let plan = restore::Plan {
+        actions: vec![
+            w.p("Baixar 29,2 MiB de disco e conferir o SHA-256", "Fetch 29.2 MiB from disco, and compare its SHA-256"),
+            w.p("Criar o banco empresa1_restaurado em principal", "Create the schema empresa1_restaurado at principal"),
+            w.p("Gravar 213 tabelas, 12 views e 4 rotinas, e conferir cada soma", "Write 213 tables, 12 views and 4 routines, and compare each checksum"),
+        ],
+        facts: vec![fact(w, w.locale.pick("Tempo esperado", "Time expected"), "2 min")],
+        warnings: Vec::new(),
+        target: w.s("empresa1_restaurado"),
+        possible: true,
+    };
+    let view = |step, chosen: usize, command: &str| Restore {
+        step,
+        carried: vec![("set".to_owned(), w.s(set)), ("from".to_owned(), w.s("disco"))],
+        chosen: [
+            fact(w, w.locale.pick("Conjunto", "Set"), set),
+            fact(w, w.locale.pick("O que", "What"), "empresa1"),
+            fact(w, w.locale.pick("Para onde", "Where to"), "empresa1_restaurado @ principal"),
+        ]
+        .into_iter()
+        .take(chosen)
+        .collect(),
+        faults: w.hostile.map(str::to_owned).into_iter().collect(),
+        command: w.s(command),
+    };
+    let files = restore::PickWhat { inside: Some(inside), ..artifacts.clone() };
+    let mut warned = plan.clone();
+    warned.warnings.push(alert(w));
+    let restore_command = "cofre restore backup_2026_03_15_02_00_15 --only empresa1 --as empresa1_restaurado";
+    let refused = restore::PickWhere { download: Err(w.s("too large")), schema: None, target: "directory".to_owned(), ..pick_where.clone() };
+    vec![
+        ("restore-set", view(Step::Set(pick_set), 0, "cofre restore")),
+        ("restore-what", view(Step::What(artifacts), 1, "cofre restore backup_2026_03_15_02_00_15")),
+        ("restore-files", view(Step::What(files), 1, "cofre restore backup_2026_03_15_02_00_15 --only /var/www/data")),
+        ("restore-where", view(Step::Where(pick_where), 2, "cofre restore backup_2026_03_15_02_00_15 --only empresa1")),
+        ("restore-where-files", view(Step::Where(refused), 2, "cofre restore backup_2026_03_15_02_00_15 --only empresa1")),
+        ("restore-plan", view(Step::Plan(plan), 3, restore_command)),
+        ("restore-plan-warned", view(Step::Plan(warned), 3, restore_command)),
+    ]
 }

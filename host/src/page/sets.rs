@@ -95,7 +95,7 @@ struct Page<'a> {
     title: &'a str,
     months: Vec<Month>,
     kept: String,
-    weekdays: [&'static str; 7],
+    weekdays: [(String, &'static str); 7],
 }
 
 /// A month as a table has it.
@@ -127,9 +127,10 @@ impl Sets {
 /// The page of the sets as HTML.
 pub fn render(frame: &Frame, view: &Sets) -> String {
     let weekdays = match frame.locale {
-        Locale::PtBr => ["D", "S", "T", "Q", "Q", "S", "S"],
-        Locale::En => ["S", "M", "T", "W", "T", "F", "S"],
+        Locale::PtBr => ["domingo", "segunda-feira", "terça-feira", "quarta-feira", "quinta-feira", "sexta-feira", "sábado"],
+        Locale::En => ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"],
     };
+    let weekdays = weekdays.map(|name| (name.chars().take(1).flat_map(char::to_uppercase).collect(), name));
     let title = Section::Sets.title(frame.locale);
     written(&Page { frame, view, title, months: months(frame, &view.days), kept: kept(view), weekdays })
 }
