@@ -125,7 +125,7 @@ pub struct Alert {
 }
 
 /// One of several values to choose from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     /// What is posted or asked for.
     pub value: String,
@@ -188,6 +188,17 @@ impl Frame {
         let word = escaped(word);
         let (class, icon) = (tone.class(), self.icon(tone.icon()));
         Html(format!("<span class=\"sign {class}\" title=\"{word}\">{icon}<span class=\"hear\">{word}</span></span>"))
+    }
+
+    /// A sentence with commands in backticks, which become code.
+    #[expect(clippy::unused_self, reason = "templates call it as they call the others")]
+    pub(super) fn ticked(&self, text: &str) -> Html {
+        let parts: Vec<&str> = text.split('`').collect();
+        if parts.len().is_multiple_of(2) {
+            return Html(escaped(text));
+        }
+        let part = |(index, part): (usize, &&str)| if index % 2 == 1 { format!("<code>{}</code>", escaped(part)) } else { escaped(part) };
+        Html(parts.iter().enumerate().map(part).collect())
     }
 
     /// That a set is pinned.

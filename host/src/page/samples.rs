@@ -483,3 +483,59 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         ("restore-plan-warned", view(Step::Plan(warned), 3, restore_command)),
     ]
 }
+
+/// A schema as schemars derives it of a destination's settings.
+pub(super) fn schema() -> serde_json::Value {
+    serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["bucket"],
+        "properties": {
+            "endpoint": { "description": "Address of the service, `https://host[:port]`. Left out: Amazon's in `region`.", "type": ["string", "null"], "default": null },
+            "region": { "description": "Region of the bucket; services without regions take any.", "type": "string", "default": "us-east-1" },
+            "bucket": { "description": "Name of the bucket, which must be there.", "type": "string", "maxLength": 63 },
+            "path_style": { "description": "Whether the bucket stands in the path.", "type": ["boolean", "null"] },
+            "server_side_encryption": {
+                "description": "Encryption by the service, beside cofre's own.",
+                "anyOf": [{ "$ref": "#/$defs/Encryption" }, { "type": "null" }]
+            },
+            "object_lock": {
+                "description": "Keeps each new object from being removed or overwritten for a time.",
+                "anyOf": [{ "$ref": "#/$defs/ObjectLock" }, { "type": "null" }]
+            },
+            "legal_hold": { "description": "Puts each new object under a legal hold.", "type": "boolean", "default": false },
+            "part_size": {
+                "description": "Bytes of one part: 5 to 64 MiB.", "type": "integer", "format": "uint64",
+                "minimum": 5_242_880, "maximum": 67_108_864, "default": 16_777_216
+            },
+            "parallel": { "type": "integer", "minimum": 1, "maximum": 32, "default": 4 },
+            "retries": { "type": "integer" },
+            "tags": { "description": "Tags of each object.", "type": "array", "items": { "type": "string" }, "default": [] },
+            "headers": { "description": "Further headers.", "type": "object", "additionalProperties": { "type": "string" } }
+        },
+        "$defs": {
+            "Encryption": { "oneOf": [
+                { "const": "AES256", "description": "Under a key of the service.", "type": "string" },
+                { "const": "aws:kms", "description": "Under a key of the customer.", "type": "string" }
+            ] },
+            "ObjectLock": {
+                "type": "object",
+                "required": ["mode", "days"],
+                "properties": {
+                    "mode": { "description": "Who may lift it.", "type": "string", "enum": ["governance", "compliance"] },
+                    "days": { "description": "For how long.", "type": "integer", "minimum": 1, "maximum": 36_500 }
+                }
+            }
+        }
+    })
+}
+
+/// Settings that hold to [`schema`].
+pub(super) fn settings() -> serde_json::Value {
+    serde_json::json!({
+        "bucket": "minha-empresa-backup", "region": "sa-east-1", "server_side_encryption": "AES256",
+        "object_lock": { "mode": "governance", "days": 30 }, "tags": ["erp", "producao"], "headers": { "x-team": "ti" }
+    })
+}
