@@ -8,7 +8,9 @@ use super::overview::{self, Light, Overview, Reason};
 use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
 use super::restore::{self, Restore, Step};
 use super::run::{self, Runs, Task};
+use super::form::{Field, Input, Keeper, Kept, schema_form, secret_fields};
 use super::set::{self, Set};
+use super::settings::{self, Area};
 use super::sets::{self, Sets};
 use crate::text::Locale;
 
@@ -538,4 +540,179 @@ pub(super) fn settings() -> serde_json::Value {
         "bucket": "minha-empresa-backup", "region": "sa-east-1", "server_side_encryption": "AES256",
         "object_lock": { "mode": "governance", "days": 30 }, "tags": ["erp", "producao"], "headers": { "x-team": "ti" }
     })
+}
+
+/// Every text of fields as `w` has it.
+fn worded(w: Words, fields: &mut [Field]) {
+    let Some(text) = w.hostile else { return };
+    for field in fields {
+        (field.name, field.label, field.help) = (text.to_owned(), text.to_owned(), text.to_owned());
+        field.fault = Some(text.to_owned());
+        match &mut field.input {
+            Input::Text { value, default, .. } | Input::Number { value, default, .. } => (*value, *default) = (text.to_owned(), text.to_owned()),
+            Input::Choice { choices } => {
+                for choice in choices {
+                    (choice.value, choice.label) = (text.to_owned(), text.to_owned());
+                }
+            }
+            Input::Lines { values } => *values = vec![text.to_owned(), text.to_owned()],
+            Input::Group { fields, .. } => worded(w, fields),
+            Input::Secret { kept } => *kept = Some(Kept { keeper: Keeper::File, place: text.to_owned() }),
+            Input::Json { value } => text.clone_into(value),
+            Input::Flag { .. } => {}
+        }
+    }
+}
+
+fn editor(w: Words, area: Area, (name, plugin): (&str, &str), mut fields: Vec<Field>) -> settings::Editor {
+    worded(w, &mut fields);
+    let item = |name: &str, summary: &str, tone, word: String| settings::Item { name: w.s(name), summary: w.s(summary), tone, word };
+    let (items, plugins, trial) = match area {
+        Area::Databases => (vec![item("principal", "localhost:3306, backup_user", Tone::Good, w.p("conecta", "connects"))], Vec::new(), None),
+        Area::Directories => (vec![item("/var/www/data", "cache/, *.tmp", Tone::Good, w.p("em ordem", "good"))], Vec::new(), None),
+        Area::Destinations | Area::Notifiers => (
+            vec![
+                item("nuvem", "s3: minha-empresa-backup, sa-east-1", Tone::Good, w.p("em dia", "up to date")),
+                item("disco", "local: /var/backups/cofre", Tone::Warn, w.p("quase cheio", "nearly full")),
+            ],
+            choices(w, "s3", &["sftp", "local", "gdrive"]),
+            Some(settings::Trial {
+                tone: Tone::Good,
+                text: w.p("Escrita, leitura e exclusão funcionam.", "Writing, reading and removing work."),
+                facts: vec![fact(w, w.locale.pick("Tempo", "Time"), "412 ms")],
+                actions: w.hostile.map(str::to_owned).into_iter().collect(),
+            }),
+        ),
+        Area::Schedules | Area::Retention => (Vec::new(), Vec::new(), None),
+    };
+    let form = settings::Form {
+        name: w.s(name),
+        plugin: if plugin.is_empty() { String::new() } else { w.s(plugin) },
+        fields,
+        faults: w.hostile.map(str::to_owned).into_iter().collect(),
+        can_test: matches!(area, Area::Databases | Area::Destinations | Area::Notifiers),
+        trial,
+    };
+    settings::Editor { area, items, plugins, form: Some(form), may_write: true }
+}
+
+fn file(place: &str) -> Option<Kept> {
+    Some(Kept { keeper: Keeper::File, place: place.to_owned() })
+}
+
+pub(super) fn databases(w: Words) -> settings::Editor {
+    let now = settings::Database {
+        name: "principal".to_owned(),
+        host: "localhost".to_owned(),
+        port: "3306".to_owned(),
+        user: "backup_user".to_owned(),
+        password: file("/etc/cofre/mysql-password"),
+        exclude_schemas: ["phpmyadmin", "mysql", "information_schema"].map(str::to_owned).to_vec(),
+        ..settings::Database::default()
+    };
+    editor(w, Area::Databases, ("principal", ""), settings::database_fields(&now, w.locale))
+}
+
+pub(super) fn directories(w: Words) -> settings::Editor {
+    let exclude = vec!["cache/".to_owned(), "*.tmp".to_owned()];
+    let now = settings::Directory { path: "/var/www/data".to_owned(), exclude, one_file_system: true, ..settings::Directory::default() };
+    editor(w, Area::Directories, ("/var/www/data", ""), settings::directory_fields(&now, w.locale))
+}
+
+pub(super) fn destinations(w: Words) -> settings::Editor {
+    let mut fields = schema_form(&schema(), &settings(), w.locale);
+    let needs = [("access_key_id", "Identifier of the key", false), ("secret_access_key", "The key itself", false), ("session_token", "Token", true)];
+    let needs = needs.map(|(name, summary, optional)| (name.to_owned(), summary.to_owned(), optional));
+    fields.extend(secret_fields(&needs, |name| (name != "session_token").then(|| file("/etc/cofre/s3-key")).flatten()));
+    if let Some(field) = fields.iter_mut().find(|field| field.name == "settings.part_size") {
+        field.fault = Some("must be at least 5242880".to_owned());
+    }
+    editor(w, Area::Destinations, ("nuvem", "s3"), fields)
+}
+
+pub(super) fn schedules(w: Words) -> settings::Schedules {
+    let now = settings::Job { name: "backup".to_owned(), action: "run".to_owned(), schedule: "0 2 * * *".to_owned(), catch_up: true, ..settings::Job::default() };
+    let job = |name: &str, action: String, schedule: &str, words: String, next: &[&str]| settings::Scheduled {
+        name: w.s(name),
+        action,
+        schedule: w.s(schedule),
+        words,
+        next: next.iter().map(|time| at(time)).collect(),
+        tone: Tone::Good,
+        last: Some(at("2026-03-15T02:47:32")),
+    };
+    let daily = ["2026-03-16T02:00:00", "2026-03-17T02:00:00", "2026-03-18T02:00:00", "2026-03-19T02:00:00", "2026-03-20T02:00:00"];
+    settings::Schedules {
+        editor: editor(w, Area::Schedules, ("backup", ""), settings::job_fields(&now, w.locale)),
+        jobs: vec![
+            job("backup", w.p("Backup Principal", "Backup"), "0 2 * * *", w.p("todos os dias às 02:00", "every day at 02:00"), &daily),
+            job("limpeza", w.p("Limpeza de Arquivos", "Clean-up"), "0 4 * * 0", w.p("domingo às 04:00", "Sundays at 04:00"), &daily[..2]),
+        ],
+    }
+}
+
+pub(super) fn retention(w: Words) -> settings::Retention {
+    let now = settings::RetentionRules {
+        keep_last: "2".to_owned(),
+        keep_within: "30d".to_owned(),
+        keep_monthly: "12".to_owned(),
+        ..settings::RetentionRules::default()
+    };
+    let kept = |day: u8, stays, reason: String| settings::Kept {
+        set: w.s(&format!("backup_2026_02_{day:02}_02_00_15")),
+        destination: w.s("nuvem"),
+        started: at(&format!("2026-02-{day:02}T02:00:15")),
+        bytes: 510_656_512,
+        stays,
+        reason,
+    };
+    settings::Retention {
+        editor: editor(w, Area::Retention, ("retention", ""), settings::retention_fields(&now, w.locale)),
+        preview: vec![
+            kept(14, true, w.p("menos de 30 dias", "younger than 30 days")),
+            kept(13, false, w.p("nenhuma regra o mantém", "no rule keeps it")),
+            kept(1, true, w.p("o primeiro de fevereiro", "the newest of its month")),
+        ],
+        kept: 43,
+        removed: 1,
+        freed: 510_656_512,
+    }
+}
+
+pub(super) fn settings_overview(w: Words) -> settings::Overview {
+    let summary = |area| match area {
+        Area::Databases => w.p("principal: localhost:3306, todos os bancos", "principal: localhost:3306, all databases"),
+        Area::Directories => w.s("/etc, /var/www/data"),
+        Area::Destinations => w.s("disco (local), nuvem (s3), google-drive (gdrive)"),
+        Area::Notifiers => w.s("admins (email): admin@suaempresa.com, ti@suaempresa.com"),
+        Area::Schedules => w.p("backup às 02:00, limpeza, verificação", "backup at 02:00, clean-up, verification"),
+        Area::Retention => w.p("as 2 últimas sempre, 30 dias, 12 mensais", "the newest 2 always, 30 days, 12 monthly"),
+    };
+    settings::Overview {
+        enabled: true,
+        areas: Area::ALL.into_iter().map(|area| (area, summary(area), if area == Area::Destinations { Tone::Warn } else { Tone::Good })).collect(),
+        facts: vec![fact(w, w.locale.pick("Arquivo", "File"), "/etc/cofre/cofre.toml"), fact(w, w.locale.pick("Alterado", "Changed"), "12/03/2026 10:12, maria")],
+        faults: w.hostile.map(str::to_owned).into_iter().collect(),
+        may_write: true,
+    }
+}
+
+pub(super) fn difference(w: Words) -> settings::Difference {
+    use settings::LineKind::{Added, Place, Removed, Same};
+    let line = |kind, text: &str| settings::Line { kind, text: w.s(text) };
+    settings::Difference {
+        address: w.s("/settings/destinations"),
+        file: w.s("/etc/cofre/cofre.toml"),
+        kept_as: w.s("/etc/cofre/cofre.toml.2026-03-15T07-42-10"),
+        lines: vec![
+            line(Place, "@@ 31 @@"),
+            line(Same, "[[destination]]"),
+            line(Same, "name = \"nuvem\"    # fora do prédio"),
+            line(Removed, "settings = { region = \"us-east-1\", bucket = \"copias\" }"),
+            line(Added, "settings = { region = \"sa-east-1\", bucket = \"copias\" }"),
+        ],
+        faults: w.hostile.map(str::to_owned).into_iter().collect(),
+        consequences: vec![w.p("O plug-in `s3` precisará de acesso a `copias.s3.sa-east-1.amazonaws.com:443`.", "The plug-in `s3` will need to reach `copias.s3.sa-east-1.amazonaws.com:443`.")],
+        carried: vec![("proposal".to_owned(), w.s("9f3c"))],
+    }
 }

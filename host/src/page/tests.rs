@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Section};
 use super::samples::{self, Words};
-use super::{overview, restore, run, set, sets};
+use super::{overview, restore, run, set, sets, settings};
 use crate::text::Locale;
 
 /// Every page with its name, as `w` words it.
@@ -16,6 +16,16 @@ fn pages(w: Words) -> Vec<(&'static str, String)> {
         ("run-live", run::render(&frame(Section::Runs), &samples::task(w, run::State::Running))),
         ("run-done", run::render(&frame(Section::Runs), &samples::task(w, run::State::Done))),
     ];
+    let settings = [
+        ("settings", settings::render(&frame(Section::Settings), &samples::settings_overview(w))),
+        ("settings-databases", settings::render_editor(&frame(Section::Settings), &samples::databases(w))),
+        ("settings-directories", settings::render_editor(&frame(Section::Settings), &samples::directories(w))),
+        ("settings-destinations", settings::render_editor(&frame(Section::Settings), &samples::destinations(w))),
+        ("settings-schedules", settings::render_schedules(&frame(Section::Settings), &samples::schedules(w))),
+        ("settings-retention", settings::render_retention(&frame(Section::Settings), &samples::retention(w))),
+        ("settings-difference", settings::render_difference(&frame(Section::Settings), &samples::difference(w))),
+    ];
+    pages.extend(settings);
     pages.extend(samples::restores(w).into_iter().map(|(name, view)| (name, restore::render(&frame(Section::Restore), &view))));
     pages
 }
