@@ -8,6 +8,11 @@ use super::overview::{self, Light, Overview, Reason};
 use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
 use super::restore::{self, Restore, Step};
 use super::run::{self, Runs, Task};
+use super::audit::{self, Audit};
+use super::checks::{self, Checks};
+use super::plugins::{self, Capability, Plugins};
+use super::reports::{self, Report, Reports};
+use super::tenants::{self, Tenants};
 use super::form::{Field, Input, Keeper, Kept, schema_form, secret_fields};
 use super::set::{self, Set};
 use super::settings::{self, Area};
@@ -714,5 +719,160 @@ pub(super) fn difference(w: Words) -> settings::Difference {
         faults: w.hostile.map(str::to_owned).into_iter().collect(),
         consequences: vec![w.p("O plug-in `s3` precisará de acesso a `copias.s3.sa-east-1.amazonaws.com:443`.", "The plug-in `s3` will need to reach `copias.s3.sa-east-1.amazonaws.com:443`.")],
         carried: vec![("proposal".to_owned(), w.s("9f3c"))],
+    }
+}
+
+pub(super) fn tenants(w: Words, number: u32) -> Tenants {
+    let delivery = |time: &str, tenant: &str, tone, word: String, expires: Option<&str>| tenants::Delivery {
+        at: at(time),
+        tenant: w.s(tenant),
+        recipient: w.s("contato@empresa1.example"),
+        by: w.s("maria"),
+        tone,
+        word,
+        size: Some(30_656_512),
+        expires: expires.map(at),
+        task: Some(w.s("t41")),
+    };
+    let mut ways = choices(w, w.locale.pick("anexo, se couber", "attached, where it fits"), &["nuvem"]);
+    ways[1].chosen = false;
+    Tenants {
+        tenants: (1..=number).map(|nth| (w.s(&format!("empresa{nth}")), w.s(&format!("empresa{nth}_erp, empresa{nth}_loja")))).collect(),
+        filled: tenants::Filled {
+            tenant: w.s("empresa1"),
+            email: w.s("contato@empresa1.example"),
+            tenant_fault: w.hostile.map(str::to_owned),
+            email_fault: w.hostile.map(str::to_owned),
+        },
+        ways,
+        minutes: 15,
+        passphrase: Some(tenants::Passphrase {
+            tenant: w.s("empresa1"),
+            recipient: w.s("contato@empresa1.example"),
+            text: w.s("k7m2q-9xw4d-tz3hp-b8vfn-r5cje-6gy2s"),
+            task: w.s("t41"),
+        }),
+        deliveries: vec![
+            delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered"), None),
+            delivery("2026-03-10T09:02:00", "empresa7", Tone::Busy, w.p("na fila de envio", "waiting to be sent"), Some("2026-03-13T09:02:00")),
+        ],
+        pager: pager(w),
+        may_deliver: true,
+        command: w.s("cofre tenant backup empresa1 --email contato@empresa1.example"),
+    }
+}
+
+pub(super) fn plugins(w: Words) -> Plugins {
+    let plugin = |name: &str, state, may| plugins::Plugin {
+        name: w.s(name),
+        version: w.s("0.1.0"),
+        kind: w.p("destino", "destination"),
+        summary: w.s("Buckets of S3 and of services that speak its protocol"),
+        state,
+        sha256: if w.hostile.is_some() { w.s("") } else { digest(7) },
+        signed_by: (state == plugins::State::Approved).then(|| w.p("assinado pelo cofre", "signed by cofre")),
+        approved: (state == plugins::State::Approved).then(|| (w.s("root"), at("2026-01-02T10:00:00"))),
+        may,
+        differences: if state == plugins::State::Changed { vec![w.p("pede também `*.example.net:443`", "also asks for `*.example.net:443`")] } else { Vec::new() },
+        used_by: vec![w.s("nuvem")],
+        limits: vec![plugins::Limit { name: w.p("Memória", "Memory"), value: w.s("256 MiB"), hits: 2 }],
+    };
+    let network = |granted| Capability::Network { target: w.s("minha-empresa-backup.s3.sa-east-1.amazonaws.com:443"), reason: w.s("the bucket's address"), granted };
+    let secret = |optional| Capability::Secret { name: w.s("secret_access_key"), summary: w.s("the key itself"), optional };
+    let directory = |path: Option<&str>| Capability::Directory { path: path.map(|path| w.s(path)) };
+    Plugins {
+        plugins: vec![
+            plugin("webdav", plugins::State::Changed, vec![network(false), secret(true)]),
+            plugin("s3", plugins::State::Approved, vec![network(true), secret(false), Capability::Delete]),
+            plugin("local", plugins::State::Approved, vec![directory(Some("/var/backups/cofre")), directory(None)]),
+        ],
+        directory: w.s("/usr/lib/cofre/plugins"),
+        may_write: true,
+    }
+}
+
+pub(super) fn reports(w: Words) -> Reports {
+    let row = |month, tone, successes| reports::MonthRow {
+        month: reports::Month { year: 2026, month },
+        tone,
+        successes,
+        executions: 31,
+        mean_plain: Some(2_254_857_830),
+        mean_seconds: Some(2_520),
+    };
+    let _ = w;
+    Reports { months: vec![row(3, Tone::Good, 31), row(2, Tone::Warn, 27), row(1, Tone::Good, 31)] }
+}
+
+pub(super) fn report(w: Words) -> Report {
+    let good = |label: &str, value: &str| Fact { label: w.s(label), value: w.s(value), tone: Tone::Good };
+    Report {
+        month: reports::Month { year: 2026, month: 3 },
+        tone: Tone::Good,
+        sentence: w.p("31 de 31 execuções com sucesso", "31 of 31 runs succeeded"),
+        summary: vec![
+            fact(w, w.locale.pick("Execuções", "Executions"), "31/31 (100%)"),
+            fact(w, w.locale.pick("Tamanho médio", "Mean size"), "2,10 GiB"),
+            fact(w, w.locale.pick("Tempo médio", "Mean time"), "42 minutos"),
+            fact(w, w.locale.pick("Economia de espaço", "Space saved"), "78% (compressão)"),
+        ],
+        destinations: vec![good("Google Drive", "31/31"), good("AWS S3", "31/31"), good("Backup Local", "31/31")],
+        rehearsals: vec![good(w.locale.pick("Verificações", "Verifications"), "4/4")],
+        failures: w.hostile.map(|_| alert(w)).into_iter().collect(),
+        plots: vec![plot(w, w.locale.pick("Crescimento dos Dados", "Data growth")), plot(w, w.locale.pick("Uso de Banda", "Bandwidth"))],
+        analysis: vec![w.p("O crescimento é de 1,2 GiB por mês.", "It grows by 1.2 GiB a month.")],
+    }
+}
+
+pub(super) fn audit(w: Words, whole: bool) -> Audit {
+    let entry = |number, time: &str, action: String, object: &str, tone, outcome: String| audit::Entry {
+        number,
+        at: at(time),
+        by: w.s("maria (sudo: root)"),
+        action,
+        object: w.s(object),
+        tone,
+        outcome,
+        detail: w.s("from 192.0.2.7"),
+    };
+    Audit {
+        chain: if whole {
+            audit::Chain::Whole { entries: 10_482, head: if w.hostile.is_some() { w.s("") } else { digest(11) }, checked: at("2026-03-15T07:00:00") }
+        } else {
+            audit::Chain::Broken { findings: vec![w.p("o registro 311 não é o que foi escrito", "entry 311 is not what was written")] }
+        },
+        actions: choices(w, w.locale.pick("todas", "all"), &["restore", "tenant-delivery"]),
+        by: w.hostile.unwrap_or("").to_owned(),
+        day: None,
+        entries: vec![
+            entry(10_482, "2026-03-15T07:30:02", w.p("backup", "backup"), "backup_2026_03_15_07_30_02", Tone::Busy, w.p("iniciado", "begun")),
+            entry(10_481, "2026-03-14T16:11:30", w.p("entrega a cliente", "tenant delivery"), "empresa1", Tone::Good, w.p("feito", "done")),
+            entry(10_480, "2026-03-14T15:00:12", w.p("restauração", "restore"), "empresa1_teste", Tone::Bad, w.p("falhou", "failed")),
+        ],
+        pager: pager(w),
+        command: w.s("cofre audit list"),
+    }
+}
+
+pub(super) fn checks(w: Words) -> Checks {
+    let hours = |bad: usize| (0..48).map(|piece| if piece + bad >= 48 { Tone::Bad } else { Tone::Good }).collect();
+    let check = |name: &str, kind: String, (tone, bad), value: &str, detail: String| checks::Check {
+        name: w.s(name),
+        kind,
+        tone,
+        value: w.s(value),
+        detail,
+        last: Some(at("2026-03-15T07:41:40")),
+        since: Some(at("2026-03-15T05:12:00")),
+        available: Some(0.9987),
+        hours: hours(bad),
+    };
+    Checks {
+        alerts: vec![alert(w)],
+        checks: vec![
+            check("apache", w.p("serviço", "service"), (Tone::Bad, 5), "failed", w.p("não está rodando", "does not run")),
+            check("principal", w.p("banco de dados", "database"), (Tone::Good, 0), "12 ms", w.s("10.11.6-MariaDB")),
+            check("disco-raiz", w.p("espaço livre", "free space"), (Tone::Warn, 0), "21 %", w.p("21,0 GiB livres de 98,0 GiB", "21.0 GiB free of 98.0 GiB")),
+        ],
     }
 }

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Section};
 use super::samples::{self, Words};
-use super::{overview, restore, run, set, sets, settings};
+use super::{audit, checks, overview, plugins, reports, restore, run, set, sets, settings, tenants};
 use crate::text::Locale;
 
 /// Every page with its name, as `w` words it.
@@ -26,6 +26,16 @@ fn pages(w: Words) -> Vec<(&'static str, String)> {
         ("settings-difference", settings::render_difference(&frame(Section::Settings), &samples::difference(w))),
     ];
     pages.extend(settings);
+    let others = [
+        ("tenants", tenants::render(&frame(Section::Tenants), &samples::tenants(w, 12))),
+        ("plugins", plugins::render(&frame(Section::Plugins), &samples::plugins(w))),
+        ("reports", reports::render_list(&frame(Section::Reports), &samples::reports(w))),
+        ("report", reports::render(&frame(Section::Reports), &samples::report(w))),
+        ("audit", audit::render(&frame(Section::Audit), &samples::audit(w, true))),
+        ("audit-broken", audit::render(&frame(Section::Audit), &samples::audit(w, false))),
+        ("checks", checks::render(&frame(Section::Checks), &samples::checks(w))),
+    ];
+    pages.extend(others);
     pages.extend(samples::restores(w).into_iter().map(|(name, view)| (name, restore::render(&frame(Section::Restore), &view))));
     pages
 }

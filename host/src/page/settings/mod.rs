@@ -5,7 +5,7 @@ mod fields;
 use askama::Template;
 use jiff::Timestamp;
 
-use super::form::Field;
+use super::form::{Field, Input};
 use super::frame::{Frame, Section};
 use super::part::{Choice, Fact, Html, Tone};
 use super::written;
@@ -362,7 +362,7 @@ impl Editor {
     }
 
     fn is_list(&self) -> bool {
-        self.area != Area::Retention
+        !matches!(self.area, Area::Schedules | Area::Retention)
     }
 }
 
@@ -389,5 +389,11 @@ impl Line {
 impl Trial {
     fn class(&self) -> &'static str {
         self.tone.class()
+    }
+}
+
+impl Form {
+    fn has_secret(&self) -> bool {
+        self.fields.iter().any(|field| matches!(field.input, Input::Secret { .. }))
     }
 }
