@@ -8,7 +8,11 @@ use super::overview::{self, Light, Overview, Reason};
 use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
 use super::restore::{self, Restore, Step};
 use super::run::{self, Runs, Task};
+use super::account::{Account, Session, Totp};
 use super::audit::{self, Audit};
+use super::error::{ErrorView, Fault};
+use super::login::{Login, LoginFault, Setup};
+use super::people::{Token, Tokens, User, Users};
 use super::checks::{self, Checks};
 use super::plugins::{self, Capability, Plugins};
 use super::reports::{self, Report, Reports};
@@ -875,4 +879,115 @@ pub(super) fn checks(w: Words) -> Checks {
             check("disco-raiz", w.p("espaço livre", "free space"), (Tone::Warn, 0), "21 %", w.p("21,0 GiB livres de 98,0 GiB", "21.0 GiB free of 98.0 GiB")),
         ],
     }
+}
+
+/// A frame for whoever is not logged in.
+pub(super) fn outside(w: Words) -> Frame {
+    Frame { user: None, host: String::new(), open: Vec::new(), problems: 0, ..framed(w, Section::Outside) }
+}
+
+pub(super) fn logins(w: Words) -> Vec<(&'static str, Login)> {
+    let login = |fault, code_needed| Login { name: w.s("maria"), next: w.s("/sets"), fault, code_needed };
+    vec![
+        ("login", login(None, false)),
+        ("login-refused", login(Some(LoginFault::Refused), true)),
+        ("login-throttled", login(Some(LoginFault::Throttled { until: at("2026-03-15T07:50:00") }), false)),
+        ("login-ended", login(Some(LoginFault::Ended), false)),
+    ]
+}
+
+pub(super) fn setups(w: Words) -> Vec<(&'static str, Setup)> {
+    let fault = w.p("As senhas não são iguais.", "The passwords are not the same.");
+    vec![("setup", Setup { secret: w.s("3kq8"), name: w.s("admin"), fault: Some(fault) }), ("setup-ended", Setup::default())]
+}
+
+fn qr() -> Html {
+    let dots: String = (0..441_u32)
+        .filter(|dot| (dot.wrapping_mul(2_654_435_761) >> 7).is_multiple_of(3))
+        .map(|dot| format!("<rect x=\"{}\" y=\"{}\" width=\"1\" height=\"1\"/>", dot % 21, dot / 21))
+        .collect();
+    Html::drawing(format!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 21 21\" fill=\"#000\">{dots}</svg>"))
+}
+
+pub(super) fn accounts(w: Words) -> Vec<(&'static str, Account)> {
+    let account = |totp, recovery: &[&str], fault: Option<&str>| Account {
+        name: w.s("maria"),
+        role: w.p("administradora", "administrator"),
+        totp,
+        recovery: recovery.iter().map(|code| w.s(code)).collect(),
+        sessions: vec![Session { from: w.s("192.0.2.7"), since: at("2026-03-15T07:30:00"), this: true }],
+        fault: fault.map(|action| (action.to_owned(), w.p("A senha atual não confere.", "The password of now is wrong."))),
+    };
+    let codes = ["7fk2-m9qx", "x3vd-p8ta", "h5rn-2wce", "b6yj-4gzs"];
+    vec![
+        ("account", account(Totp::Off, &[], Some("password"))),
+        ("account-begun", account(Totp::Begun { qr: qr(), secret: w.s("JBSWY3DPEHPK3PXP") }, &[], Some("totp-confirm"))),
+        ("account-on", account(Totp::On { recovery_left: 4 }, &codes, Some("totp-disable"))),
+    ]
+}
+
+pub(super) fn users(w: Words) -> Users {
+    let role = |value: &str, label: String, chosen| Choice { value: value.to_owned(), label, chosen };
+    let user = |name: &str, role: &str, totp, last: Option<&str>, own| User {
+        name: w.s(name),
+        role: role.to_owned(),
+        totp,
+        created: at("2026-01-02T10:00:00"),
+        last_login: last.map(at),
+        own,
+    };
+    Users {
+        users: vec![user("maria", "administrator", true, Some("2026-03-15T07:30:00"), true), user("joao", "operator", false, None, false)],
+        roles: vec![
+            role("viewer", w.p("leitura", "viewer"), true),
+            role("operator", w.p("operação", "operator"), false),
+            role("administrator", w.p("administração", "administrator"), false),
+        ],
+        fault: w.hostile.map(str::to_owned),
+    }
+}
+
+pub(super) fn tokens(w: Words) -> Tokens {
+    let token = |name: &str, tenants: Option<&[&str]>, expires: Option<&str>, revoked| Token {
+        id: w.s("k3v9q2ma"),
+        name: w.s(name),
+        scopes: vec![w.s("status:read"), w.s("tenant:deliver")],
+        tenants: tenants.map(|names| names.iter().map(|name| w.s(name)).collect()),
+        created: at("2026-01-02T10:00:00"),
+        created_by: w.s("maria"),
+        expires: expires.map(at),
+        last_used: Some(at("2026-03-15T07:12:00")),
+        revoked,
+    };
+    let scope = |value: &str, label: String| Choice { value: w.s(value), label, chosen: value == "status:read" };
+    Tokens {
+        tokens: vec![
+            token("erp", Some(&["empresa1", "empresa2"]), Some("2027-01-02T10:00:00"), false),
+            token("prometheus", None, None, true),
+            token("antigo", None, Some("2026-02-01T10:00:00"), false),
+        ],
+        scopes: vec![
+            scope("status:read", w.p("ver o estado", "see the state")),
+            scope("run:create", w.p("executar backups", "run backups")),
+            scope("tenant:deliver", w.p("entregar a clientes", "deliver to tenants")),
+            scope("restore:write", w.p("restaurar", "restore")),
+        ],
+        made: Some(w.s("cofre_k3v9q2ma_x7tq4n2m5w8y3z6b9c1d4f7g0h2j5k8l")),
+        fault: w.hostile.map(str::to_owned),
+    }
+}
+
+pub(super) fn errors(w: Words) -> Vec<(&'static str, ErrorView)> {
+    let view = |fault| ErrorView { fault, detail: Some(w.p("Falta a permissão `config:write`.", "The scope `config:write` is missing.")), trace: Some(w.s("5f3a")) };
+    vec![
+        ("error-400", view(Fault::Request)),
+        ("error-403", view(Fault::Forbidden)),
+        ("error-404", view(Fault::NotFound)),
+        ("error-405", view(Fault::Method)),
+        ("error-409", view(Fault::Conflict)),
+        ("error-413", view(Fault::TooLarge)),
+        ("error-429", view(Fault::TooMany)),
+        ("error-500", view(Fault::Internal)),
+        ("error-503", view(Fault::Busy)),
+    ]
 }

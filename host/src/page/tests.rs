@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Section};
 use super::samples::{self, Words};
-use super::{audit, checks, overview, plugins, reports, restore, run, set, sets, settings, tenants};
+use super::{account, audit, checks, error, login, overview, people, plugins, reports, restore, run, set, sets, settings, tenants};
 use crate::text::Locale;
 
 /// Every page with its name, as `w` words it.
@@ -36,6 +36,14 @@ fn pages(w: Words) -> Vec<(&'static str, String)> {
         ("checks", checks::render(&frame(Section::Checks), &samples::checks(w))),
     ];
     pages.extend(others);
+    let outside = samples::outside(w);
+    pages.extend(samples::logins(w).into_iter().map(|(name, view)| (name, login::render(&outside, &view))));
+    pages.extend(samples::setups(w).into_iter().map(|(name, view)| (name, login::render_setup(&outside, &view))));
+    pages.extend(samples::accounts(w).into_iter().map(|(name, view)| (name, account::render(&frame(Section::Account), &view))));
+    pages.push(("users", people::render_users(&frame(Section::Users), &samples::users(w))));
+    pages.push(("tokens", people::render_tokens(&frame(Section::Tokens), &samples::tokens(w))));
+    pages.extend(samples::errors(w).into_iter().map(|(name, view)| (name, error::render(&frame(Section::Outside), &view))));
+    pages.push(("error-outside", error::render(&outside, &samples::errors(w)[2].1)));
     pages.extend(samples::restores(w).into_iter().map(|(name, view)| (name, restore::render(&frame(Section::Restore), &view))));
     pages
 }
