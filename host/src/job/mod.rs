@@ -54,7 +54,7 @@ pub use plugins::{ListedPlugin, PluginRoom, Proposal};
 pub use produce::ProduceError;
 pub use prune::{PruneRequest, prune};
 pub use repair::{RepairOutcome, RepairRequest, RepairedCopy, RepairedObject, repair};
-pub use report::{Report, ReportFile, monthly};
+pub use report::{Report, ReportFile, monthly, trends};
 pub use restore::{Outlet, RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};

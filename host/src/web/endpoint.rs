@@ -6,8 +6,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
-use axum::middleware::Next;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bytes::Bytes;
@@ -83,6 +83,13 @@ pub(super) struct Ask<B = (), Q = ()> {
     names: Vec<(String, String)>,
 }
 
+impl<B> Ask<B> {
+    /// What a page asks for, which has looked at the right itself.
+    pub(super) fn of(state: State, (context, caller): (Context, Caller), body: B) -> Self {
+        Self { state, context, caller, query: (), body, headers: HeaderMap::new(), names: Vec::new() }
+    }
+}
+
 impl<B, Q> Ask<B, Q> {
     /// A part of the address that has this name in it.
     pub(super) fn name(&self, name: &str) -> &str {
@@ -90,7 +97,10 @@ impl<B, Q> Ask<B, Q> {
     }
 
     /// Does what reads files or the catalogue for longer on a thread that may wait.
-    pub(super) async fn aside<T: Send + 'static>(&self, work: impl FnOnce(&Context) -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Context) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         aside(&self.context, work).await
     }
 }
@@ -250,7 +260,11 @@ impl Endpoint {
         Self::new((Method::DELETE, MethodFilter::DELETE), (path, need, summary), work)
     }
 
-    fn new<B, Q, R, F, A>((method, filter): (Method, MethodFilter), (path, need, summary): (&'static str, Need, &'static str), work: F) -> Self
+    fn new<B, Q, R, F, A>(
+        (method, filter): (Method, MethodFilter),
+        (path, need, summary): (&'static str, Need, &'static str),
+        work: F,
+    ) -> Self
     where
         B: DeserializeOwned + JsonSchema + Send + 'static,
         Q: DeserializeOwned + JsonSchema + Send + 'static,

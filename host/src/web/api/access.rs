@@ -8,7 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::super::endpoint::{Ask, Created, aside, Done, Endpoint, Json, Look, Made, Need, Reply};
+use super::super::endpoint::{Ask, Created, Done, Endpoint, Json, Look, Made, Need, Reply, aside};
 use super::super::idempotency::ShownOnce;
 use super::super::openapi::BASE;
 use super::super::problem::{Kind, Problem};
@@ -141,7 +141,11 @@ struct UserBody {
 
 /// Whether somebody may give this role.
 fn may_give<B, Q>(ask: &Ask<B, Q>, role: Role) -> Result<(), Problem> {
-    if ask.caller.principal.covers(&role.scopes(), None) { Ok(()) } else { Err(Problem::new(Kind::Scope, Refusal::MoreThanOwn.to_string())) }
+    if ask.caller.principal.covers(&role.scopes(), None) {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::Scope, Refusal::MoreThanOwn.to_string()))
+    }
 }
 
 async fn add_user(ask: Ask<UserBody>) -> Result<Created<UserRecord>, Problem> {
@@ -149,10 +153,8 @@ async fn add_user(ask: Ask<UserBody>) -> Result<Created<UserRecord>, Problem> {
     let access = ask.state.access().clone();
     let Ask { body: UserBody { name, role, password }, context, .. } = ask;
     // Hashing a password takes its time on purpose.
-    let user = aside(&context, move |context| {
-        Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password })?)
-    })
-    .await?;
+    let user =
+        aside(&context, move |context| Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password })?)).await?;
     let location = format!("{BASE}/users/{}", user.name);
     Ok(Made { value: user, location })
 }
