@@ -20,7 +20,7 @@ fn installation(web: &str) -> Result<Installation> {
 fn token(cofre: &Installation, arguments: &[&str]) -> Result<String> {
     let output = cofre.run(0, &[&["--json", "token", "create"], arguments].concat())?;
     let document: Value = serde_json::from_slice(&output.stdout)?;
-    document["result"]["token"].as_str().map(str::to_owned).with_context(|| format!("no token: {document}"))
+    document["result"]["text"].as_str().map(str::to_owned).with_context(|| format!("no token: {document}"))
 }
 
 fn whole(cofre: &Installation) -> Result<String> {

@@ -239,8 +239,9 @@ mod tests {
             severity,
             since: Timestamp::UNIX_EPOCH,
             event: "run.failed".to_owned(),
-            title: severity.name().to_owned(),
+            title: severity.as_str().to_owned(),
             detail: Vec::new(),
+            alert: None,
         }
     }
 

@@ -166,7 +166,8 @@ fn months(frame: &Frame, days: &[Day]) -> Vec<Month> {
 fn month(frame: &Frame, start: Date, days: &[Day]) -> Month {
     let mut cells = vec![Cell::default(); usize::from(start.weekday().since(Weekday::Sunday).unsigned_abs())];
     for number in 1..=start.days_in_month() {
-        let found = days.iter().find(|day| day.date.year() == start.year() && day.date.month() == start.month() && day.date.day() == number);
+        let found =
+            days.iter().find(|day| day.date.year() == start.year() && day.date.month() == start.month() && day.date.day() == number);
         cells.push(Cell { day: number, link: found.map(|day| link(frame, day)) });
     }
     cells.resize(cells.len().next_multiple_of(7), Cell::default());

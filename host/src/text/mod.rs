@@ -15,6 +15,7 @@ mod report;
 mod tenant;
 mod trial;
 
+pub use crate::config::format_size;
 pub use access::{refusal_in_words, role_in_words, scope_in_words, setup_link_made, token_made, token_row, user_row};
 pub use alert::{AlertText, alert_actions, alert_text};
 pub use audit::{audit_entry, audit_findings};

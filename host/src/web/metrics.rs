@@ -240,6 +240,7 @@ mod tests {
                 event: "check.failed".into(),
                 title: String::new(),
                 detail: Vec::new(),
+                alert: None,
             }],
         }
     }

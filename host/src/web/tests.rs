@@ -278,7 +278,7 @@ async fn a_request_that_comes_again_is_answered_again_and_does_nothing_twice() {
     // A secret is shown once, and what failed may be tried again.
     let new = json!({ "name": "erp", "scopes": ["status:read"] });
     let made = place.ask(keyed(&format!("{BASE}/tokens"), "secret", &new)).await;
-    assert!(made.status == StatusCode::CREATED && made.body["token"].as_str().is_some_and(|token| token.starts_with("cofre_")));
+    assert!(made.status == StatusCode::CREATED && made.body["text"].as_str().is_some_and(|token| token.starts_with("cofre_")));
     assert_eq!(place.ask(keyed(&format!("{BASE}/tokens"), "secret", &new)).await.problem(), "key-in-use");
     let wrong = json!({ "name": "", "scopes": [] });
     for _ in 0..2 {
@@ -298,7 +298,8 @@ async fn nobody_gives_more_than_they_have_and_no_secret_comes_back() {
         .await;
     assert_eq!((admin.status, admin.problem()), (StatusCode::FORBIDDEN, "scope"));
     let made = place.post(&path, &small, &json!({ "name": "x", "scopes": ["status:read"] })).await;
-    let (id, secret) = (made.body["id"].as_str().expect("an id").to_owned(), made.body["token"].as_str().expect("a token").to_owned());
+    let (id, secret) =
+        (made.body["token"]["id"].as_str().expect("an id").to_owned(), made.body["text"].as_str().expect("a token").to_owned());
     let list = place.get(&path, Some(&small)).await;
     assert!(list.text.contains(&id) && !list.text.contains(&secret));
     assert_eq!(place.get(&format!("{BASE}/me"), Some(&secret)).await.status, StatusCode::OK);

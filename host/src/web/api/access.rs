@@ -80,12 +80,11 @@ struct TokenBody {
 #[derive(Serialize, JsonSchema)]
 struct MadeToken {
     /// What is known of it.
-    #[serde(flatten)]
-    record: TokenRecord,
+    token: TokenRecord,
     /// The token, for `Authorization: Bearer`. Shown once.
     #[schemars(with = "String")]
     #[serde(serialize_with = "expose")]
-    token: Zeroizing<String>,
+    text: Zeroizing<String>,
 }
 
 fn expose<S: serde::Serializer>(secret: &Zeroizing<String>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -112,9 +111,9 @@ impl<T: Reply> Reply for Once<T> {
 async fn make_token(ask: Ask<TokenBody>) -> Result<Once<Created<MadeToken>>, Problem> {
     let TokenBody { name, scopes, tenants, expires } = ask.body;
     let new = NewToken { name, scopes, tenants, expires };
-    let (record, token) = job::create_token(&ask.context, ask.state.access(), new, Some(&ask.caller.principal))?;
-    let location = format!("{BASE}/tokens/{}", record.id);
-    Ok(Once(Made { value: MadeToken { record, token }, location }))
+    let (token, text) = job::create_token(&ask.context, ask.state.access(), new, Some(&ask.caller.principal))?;
+    let location = format!("{BASE}/tokens/{}", token.id);
+    Ok(Once(Made { value: MadeToken { token, text }, location }))
 }
 
 async fn revoke(ask: Ask) -> Result<Done, Problem> {

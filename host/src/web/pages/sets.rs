@@ -106,7 +106,7 @@ fn date_of(set: &SetRecord) -> Option<Date> {
 fn started(visit: &Visit, name: &str) -> Timestamp {
     let moment = name.parse::<SetName>().ok().map(SetName::moment);
     // A set is named by the clock of its machine.
-    moment.and_then(|moment| moment.to_zoned(TimeZone::system()).ok()).map_or(visit.frame.now, |moment| moment.timestamp())
+    moment.and_then(|moment| moment.to_zoned_datetime(TimeZone::system()).ok()).map_or(visit.frame.now, |moment| moment.timestamp())
 }
 
 fn days(visit: &Visit, all: &[SetRecord]) -> Vec<Day> {
