@@ -37,7 +37,7 @@ mod watch;
 pub use access::{
     add_user, confirm_totp, create_token, disable_totp, finish_setup, login, remove_user, revoke_token, set_password, set_role, setup_link,
 };
-pub use audit::{audit_entries, audit_page, audit_verify, audit_verify_at};
+pub use audit::{audit_entries, audit_found, audit_page, audit_verify, audit_verify_at};
 pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
 pub use check::{CheckItem, check};
 pub use configure::{CheckedDraft, Draft};
@@ -54,7 +54,7 @@ pub use plugins::{ListedPlugin, PluginRoom, Proposal};
 pub use produce::ProduceError;
 pub use prune::{PruneRequest, prune};
 pub use repair::{RepairOutcome, RepairRequest, RepairedCopy, RepairedObject, repair};
-pub use report::{Report, ReportFile, monthly, trends};
+pub use report::{Report, ReportFile, figures, monthly, trends};
 pub use restore::{Outlet, RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};

@@ -46,7 +46,11 @@ pub struct ReportFile {
     pub bytes: Vec<u8>,
 }
 
-fn figures(context: &Context, month: Month) -> Result<Monthly, JobError> {
+/// The figures of a month.
+///
+/// # Errors
+/// When the catalogue cannot be read.
+pub fn figures(context: &Context, month: Month) -> Result<Monthly, JobError> {
     let zone = &context.config.zone;
     let (begin, to) = month.range(zone);
     let year = SignedDuration::from_hours(24 * HISTORY_DAYS);

@@ -4,7 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::{Frame, Section};
-use super::part::{Alert, Html, Tone};
+use super::part::{Alert, Tone};
 use super::written;
 
 /// What `/checks` shows.
@@ -33,10 +33,6 @@ pub struct Check {
     pub last: Option<Timestamp>,
     /// Since when it is so.
     pub since: Option<Timestamp>,
-    /// Share of the last thirty days in which it was well.
-    pub available: Option<f64>,
-    /// The last day, oldest first; at most 48 pieces.
-    pub hours: Vec<Tone>,
 }
 
 #[derive(Template)]
@@ -50,19 +46,4 @@ struct Page<'a> {
 /// `/checks` as HTML.
 pub fn render(frame: &Frame, view: &Checks) -> String {
     written(&Page { frame, view, title: Section::Checks.title(frame.locale) })
-}
-
-impl Check {
-    /// The last day as a strip, with its words.
-    fn strip(&self, frame: &Frame) -> Html {
-        let bad = self.hours.iter().filter(|tone| matches!(tone, Tone::Bad | Tone::Warn)).count();
-        let label = match bad {
-            0 => frame.t("últimas 24 horas: em ordem", "last 24 hours: good").to_owned(),
-            bad => {
-                format!("{} {bad}/{}", frame.t("últimas 24 horas: com problema em", "last 24 hours: with a problem in"), self.hours.len())
-            }
-        };
-        let pieces: String = self.hours.iter().map(|tone| format!("<i class=\"{}\"></i>", tone.class())).collect();
-        Html(format!("<div class=\"hours\" role=\"img\" aria-label=\"{label}\">{pieces}</div>"))
-    }
 }

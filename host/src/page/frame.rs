@@ -277,7 +277,7 @@ impl Frame {
     }
 
     /// A size, in the language's own decimal mark.
-    pub(super) fn size(&self, bytes: impl Given<u64>) -> String {
+    pub fn size(&self, bytes: impl Given<u64>) -> String {
         self.decimal(format_size(bytes.get()))
     }
 
@@ -289,7 +289,7 @@ impl Frame {
     }
 
     /// A duration in words.
-    pub(super) fn duration(&self, seconds: impl Given<u64>) -> String {
+    pub fn duration(&self, seconds: impl Given<u64>) -> String {
         duration(seconds.get(), self.locale)
     }
 
@@ -305,7 +305,7 @@ impl Frame {
     }
 
     /// A share as percent. What is not all is never told as 100 %, nor what is something as 0 %.
-    pub(super) fn percent(&self, share: impl Given<f64>) -> String {
+    pub fn percent(&self, share: impl Given<f64>) -> String {
         let share = share.get();
         let rounded = (share * 1_000.0).round() / 10.0;
         let told = match rounded {

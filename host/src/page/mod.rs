@@ -41,7 +41,8 @@ fn written(page: &impl Template) -> String {
 }
 
 /// A value that a template hands over: as it is, or behind the references that the template engine puts before names.
-trait Given<T: Copy>: Copy {
+pub trait Given<T: Copy>: Copy {
+    /// The value itself.
     fn get(self) -> T;
 }
 

@@ -947,8 +947,7 @@ pub(super) fn audit(w: Words, whole: bool) -> Audit {
 }
 
 pub(super) fn checks(w: Words) -> Checks {
-    let hours = |bad: usize| (0..48).map(|piece| if piece + bad >= 48 { Tone::Bad } else { Tone::Good }).collect();
-    let check = |name: &str, kind: String, (tone, bad), value: &str, detail: String| checks::Check {
+    let check = |name: &str, kind: String, tone, value: &str, detail: String| checks::Check {
         name: w.s(name),
         kind,
         tone,
@@ -956,18 +955,16 @@ pub(super) fn checks(w: Words) -> Checks {
         detail,
         last: Some(at("2026-03-15T07:41:40")),
         since: Some(at("2026-03-15T05:12:00")),
-        available: Some(0.9987),
-        hours: hours(bad),
     };
     Checks {
         alerts: vec![alert(w)],
         checks: vec![
-            check("apache", w.p("serviço", "service"), (Tone::Bad, 5), "failed", w.p("não está rodando", "does not run")),
-            check("principal", w.p("banco de dados", "database"), (Tone::Good, 0), "12 ms", w.s("10.11.6-MariaDB")),
+            check("apache", w.p("serviço", "service"), Tone::Bad, "failed", w.p("não está rodando", "does not run")),
+            check("principal", w.p("banco de dados", "database"), Tone::Good, "12 ms", w.s("10.11.6-MariaDB")),
             check(
                 "disco-raiz",
                 w.p("espaço livre", "free space"),
-                (Tone::Warn, 0),
+                Tone::Warn,
                 "21 %",
                 w.p("21,0 GiB livres de 98,0 GiB", "21.0 GiB free of 98.0 GiB"),
             ),

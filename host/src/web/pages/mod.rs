@@ -9,6 +9,7 @@ mod overview;
 mod people;
 mod runs;
 mod sets;
+mod watch;
 
 use axum::Router;
 use axum::extract::Path;
@@ -32,6 +33,10 @@ pub fn router() -> Router<State> {
         .route("/runs/{task}", get(runs::show).post(runs::change))
         .route("/sets", get(sets::list))
         .route("/sets/{set}", get(sets::show).post(sets::change))
+        .route("/checks", get(watch::checks))
+        .route("/reports", get(watch::reports))
+        .route("/reports/{month}", get(watch::report))
+        .route("/audit", get(watch::audit))
         .route("/login", get(door::login_page).post(door::login))
         .route("/setup", get(door::setup_page).post(door::setup))
         .route("/logout", post(door::logout))
