@@ -20,13 +20,21 @@ fn installation(web: &str) -> Result<Installation> {
 fn token(cofre: &Installation, arguments: &[&str]) -> Result<String> {
     let output = cofre.run(0, &[&["--json", "token", "create"], arguments].concat())?;
     let document: Value = serde_json::from_slice(&output.stdout)?;
-    document["result"]["token"].as_str().map(str::to_owned).with_context(|| format!("no token: {document}"))
+    document["result"]["text"].as_str().map(str::to_owned).with_context(|| format!("no token: {document}"))
 }
 
 fn whole(cofre: &Installation) -> Result<String> {
     let scopes = [
-        "status:read", "run:create", "tenant:deliver", "restore:read", "restore:write", "config:read", "config:write", "plugin:write",
-        "audit:read", "access:write",
+        "status:read",
+        "run:create",
+        "tenant:deliver",
+        "restore:read",
+        "restore:write",
+        "config:read",
+        "config:write",
+        "plugin:write",
+        "audit:read",
+        "access:write",
     ];
     let arguments: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", *scope]).collect();
     token(cofre, &[&["everything"], arguments.as_slice()].concat())
@@ -76,7 +84,11 @@ fn a_backup_is_begun_followed_listed_restored_and_downloaded() -> Result<()> {
     ensure!(probe[0]["findings"].as_array().is_some_and(|all| all.iter().all(|one| one["ok"] == true)), "{probe}");
 
     let metrics = api.ask(("GET", "/metrics"), Some(&token), None, &[])?;
-    ensure!(metrics.text.contains("cofre_destination_age_seconds{destination=\"disk\"") && metrics.text.ends_with("# EOF\n"), "{}", metrics.text);
+    ensure!(
+        metrics.text.contains("cofre_destination_age_seconds{destination=\"disk\"") && metrics.text.ends_with("# EOF\n"),
+        "{}",
+        metrics.text
+    );
     let audit = get("/audit?limit=500")?.text;
     for what in ["\"run\"", "\"restore\"", "\"via\":\"token:"] {
         ensure!(audit.contains(what), "{what} is not in the audit log: {audit}");
@@ -131,7 +143,8 @@ fn every_operation_is_closed_to_who_may_not() -> Result<()> {
         }
     }
     ensure!(looked > 40, "{looked} operations");
-    let other = api.ask(("POST", &format!("{BASE}/tenants/beta/deliveries")), Some(&limited), Some(&json!({ "recipient": "a@b.c" })), &[])?;
+    let other =
+        api.ask(("POST", &format!("{BASE}/tenants/beta/deliveries")), Some(&limited), Some(&json!({ "recipient": "a@b.c" })), &[])?;
     ensure!(other.status == 403 && other.json()?["type"] == "/problems/tenant", "{other:?}");
     let rebound = api.ask(("GET", &format!("{BASE}/status")), Some(&limited), None, &["--header", "Host: evil.example"])?;
     ensure!(rebound.status == 421, "{rebound:?}");

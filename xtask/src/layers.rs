@@ -53,10 +53,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
             "text",
         ],
     ),
-    (
-        "web",
-        &["access", "ports", "audit", "owner", "retention", "spool", "set", "catalog", "config", "plugin", "report", "text", "job"],
-    ),
+    ("web", &["access", "ports", "audit", "owner", "retention", "spool", "set", "catalog", "config", "plugin", "report", "text", "job"]),
     ("daemon", &["ports", "audit", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
     (
         "cli",

@@ -333,7 +333,9 @@ mod tests {
         assert_eq!(names(&catalog, &SetFilter { tag: Some("weekly".into()), ..all.clone() }), ["01"]);
         assert_eq!(names(&catalog, &SetFilter { source: Some("/etc".into()), ..all.clone() }).len(), 3);
         assert_eq!(names(&catalog, &SetFilter { source: Some("acme".into()), ..all.clone() }).len(), 0);
-        for (state, found) in [(SetState::Good, vec!["01"]), (SetState::Partial, vec!["02"]), (SetState::Incomplete, vec!["03"]), (SetState::Damaged, vec![])] {
+        for (state, found) in
+            [(SetState::Good, vec!["01"]), (SetState::Partial, vec!["02"]), (SetState::Incomplete, vec!["03"]), (SetState::Damaged, vec![])]
+        {
             assert_eq!(names(&catalog, &SetFilter { state: Some(state), ..all.clone() }), found, "{}", state.name());
         }
         let acme = catalog.held_names().expect("read").into_iter().filter(|(_, name)| name == "acme").collect();
@@ -355,7 +357,10 @@ mod tests {
         assert_eq!(catalog.browse_runs(None, Some(2), 2).expect("read").len(), 1);
         assert_eq!(catalog.browse_runs(Some("verify"), None, 5).expect("read").len(), 1);
         let ends = catalog.last_ends().expect("read");
-        assert_eq!(ends.iter().map(|end| (end.verb.as_str(), end.outcome.as_str())).collect::<Vec<_>>(), [("run", "failed"), ("verify", "warnings")]);
+        assert_eq!(
+            ends.iter().map(|end| (end.verb.as_str(), end.outcome.as_str())).collect::<Vec<_>>(),
+            [("run", "failed"), ("verify", "warnings")]
+        );
         assert!(ends[0].succeeded.is_some_and(|at| at <= ends[0].finished));
     }
 

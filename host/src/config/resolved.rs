@@ -81,6 +81,8 @@ pub struct Config {
     pub plugins: PluginSettings,
     /// Log files.
     pub log: Option<LogSettings>,
+    /// The API and the page, where the daemon serves them.
+    pub web: Option<WebSettings>,
     passphrase: RawSecret,
 }
 

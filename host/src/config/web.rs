@@ -79,7 +79,8 @@ pub struct Proxies {
 pub(super) fn resolve(raw: &RawWeb, problems: &mut Problems<'_>) -> WebSettings {
     let place = |key| ("web", 0, key);
     let address = |text: &String| {
-        text.parse::<SocketAddr>().map_err(|_| format!("`{text}` is no address with a port; write for example `127.0.0.1:8743` or `[::]:8743`"))
+        text.parse::<SocketAddr>()
+            .map_err(|_| format!("`{text}` is no address with a port; write for example `127.0.0.1:8743` or `[::]:8743`"))
     };
     let mut listen: Vec<_> = raw.listen.iter().filter_map(|text| problems.keep(place("listen"), address(text))).collect();
     if listen.len() > LISTEN_MAX {
@@ -138,13 +139,15 @@ pub fn host_of(authority: &str) -> Option<String> {
 }
 
 fn proxies(raw: &RawWeb, problems: &mut Problems<'_>) -> Option<Proxies> {
-    let address = |text: &String| text.parse::<IpAddr>().map_err(|_| format!("`{text}` is no address; write for example `127.0.0.1` or `::1`"));
+    let address =
+        |text: &String| text.parse::<IpAddr>().map_err(|_| format!("`{text}` is no address; write for example `127.0.0.1` or `::1`"));
     let addresses: Vec<_> =
         raw.trusted_proxies.iter().filter_map(|text| problems.keep(("web", 0, "trusted_proxies"), address(text))).collect();
     match (&raw.user_header, raw.trusted_proxies.is_empty()) {
         (None, true) => None,
         (None, false) => {
-            problems.add(("web", 0, "trusted_proxies"), "name the header in which they say who the user is in user_header, or leave this out");
+            problems
+                .add(("web", 0, "trusted_proxies"), "name the header in which they say who the user is in user_header, or leave this out");
             None
         }
         (Some(_), true) => {
@@ -169,7 +172,8 @@ mod tests {
     fn load(text: &str) -> Result<Option<WebSettings>, String> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("cofre.toml");
-        std::fs::write(&path, format!("[passphrase]\nenv = \"X\"\n[[destination]]\nname = \"a\"\nplugin = \"local\"\n{text}")).expect("written");
+        std::fs::write(&path, format!("[passphrase]\nenv = \"X\"\n[[destination]]\nname = \"a\"\nplugin = \"local\"\n{text}"))
+            .expect("written");
         Config::load(&path).map(|config| config.web).map_err(|error| error.to_string())
     }
 
@@ -215,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_host_is_read_with_and_without_its_port() {
-        for (text, host) in [("a.B", "a.b"), ("a:80", "a"), ("127.0.0.1:8743", "127.0.0.1"), ("[::1]", "::1"), ("[::1]:80", "::1"), ("a.", "a")] {
+        for (text, host) in
+            [("a.B", "a.b"), ("a:80", "a"), ("127.0.0.1:8743", "127.0.0.1"), ("[::1]", "::1"), ("[::1]:80", "::1"), ("a.", "a")]
+        {
             assert_eq!(host_of(text).as_deref(), Some(host), "{text}");
         }
         for text in ["", ":80", "a:b", "a/b", "a b", "[::1", "[x]", "[::1]80", "a@b", "a:99999"] {

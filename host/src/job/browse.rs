@@ -46,7 +46,11 @@ pub struct TenantSource {
 pub fn tenants(config: &Config) -> Vec<TenantView> {
     let view = |(name, own): (&str, crate::config::Belongings<'_>)| TenantView {
         name: name.to_owned(),
-        sources: own.schemas.iter().map(|(source, schemas)| TenantSource { source: (*source).to_owned(), schemas: schemas.to_vec() }).collect(),
+        sources: own
+            .schemas
+            .iter()
+            .map(|(source, schemas)| TenantSource { source: (*source).to_owned(), schemas: schemas.to_vec() })
+            .collect(),
         directories: own.directories.iter().map(|path| path.to_path_buf()).collect(),
     };
     config.tenants().into_iter().map(view).collect()

@@ -56,7 +56,7 @@ pub use report::{Report, ReportFile, monthly};
 pub use restore::{Outlet, RestoreRequest, RestoreTarget, Restored, SetChoice, What, restore};
 pub use resume::{LeftBehind, Resumed, resume};
 pub use run::{RunReport, RunRequest, run};
-pub use status::{DestinationStanding, JobStanding, Light, NewestSet, Status, destinations, jobs, status};
+pub use status::{DestinationStanding, JobStanding, Light, NewestSet, Status, TIMES_TOLD, destinations, jobs, status};
 pub use tenant::{TenantBackup, TenantRequest, delivery_passphrase, tenant_backup};
 pub use trail::{Trail, actor};
 pub use trial::{Trial, TrialOutcome, trial};

@@ -221,12 +221,7 @@ pub fn destinations(context: &Context, now: Timestamp) -> Result<Vec<Destination
     context.config.destinations.iter().map(standing).collect()
 }
 
-fn newest(
-    context: &Context,
-    destination: Option<&str>,
-    only: Option<&[String]>,
-    now: Timestamp,
-) -> Result<Option<NewestSet>, JobError> {
+fn newest(context: &Context, destination: Option<&str>, only: Option<&[String]>, now: Timestamp) -> Result<Option<NewestSet>, JobError> {
     let found = context.catalog.newest_good(destination, only)?;
     Ok(found.map(|(set, finished)| {
         let age_seconds = u64::try_from(now.duration_since(finished).as_secs()).unwrap_or(0);
@@ -244,7 +239,7 @@ mod tests {
             severity,
             since: Timestamp::UNIX_EPOCH,
             event: "run.failed".to_owned(),
-            title: severity.name().to_owned(),
+            title: severity.as_str().to_owned(),
             detail: Vec::new(),
         }
     }

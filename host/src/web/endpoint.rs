@@ -6,8 +6,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::extract::{Query, RawPathParams, Request, State as Extract};
-use axum::middleware::Next;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bytes::Bytes;
@@ -90,7 +90,10 @@ impl<B, Q> Ask<B, Q> {
     }
 
     /// Does what reads files or the catalogue for longer on a thread that may wait.
-    pub(super) async fn aside<T: Send + 'static>(&self, work: impl FnOnce(&Context) -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+    pub(super) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Context) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         aside(&self.context, work).await
     }
 }
@@ -250,7 +253,11 @@ impl Endpoint {
         Self::new((Method::DELETE, MethodFilter::DELETE), (path, need, summary), work)
     }
 
-    fn new<B, Q, R, F, A>((method, filter): (Method, MethodFilter), (path, need, summary): (&'static str, Need, &'static str), work: F) -> Self
+    fn new<B, Q, R, F, A>(
+        (method, filter): (Method, MethodFilter),
+        (path, need, summary): (&'static str, Need, &'static str),
+        work: F,
+    ) -> Self
     where
         B: DeserializeOwned + JsonSchema + Send + 'static,
         Q: DeserializeOwned + JsonSchema + Send + 'static,

@@ -50,7 +50,8 @@ pub(super) async fn host(Extract(state): Extract<State>, request: Request, next:
     if named.as_deref().is_some_and(|host| may_be_named(host, public)) {
         return next.run(request).await;
     }
-    let detail = "the request names a host that this is not; name an address or `localhost`, or set web.public_url to the address that you use";
+    let detail =
+        "the request names a host that this is not; name an address or `localhost`, or set web.public_url to the address that you use";
     Problem::new(Kind::Host, detail).into_response()
 }
 

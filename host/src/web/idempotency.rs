@@ -124,7 +124,9 @@ pub(super) async fn once(Extract(state): Extract<State>, request: Request, next:
     let key = digest(&[who.as_bytes(), key.as_bytes()]);
     let asked = digest(&[parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), &body]);
     match state.remembered().begin(key, asked) {
-        Verdict::Other => Problem::new(Kind::KeyReused, "this idempotency key was used for another request; make a new one").into_response(),
+        Verdict::Other => {
+            Problem::new(Kind::KeyReused, "this idempotency key was used for another request; make a new one").into_response()
+        }
         Verdict::Again(answer) => again(answer),
         Verdict::Fresh => {
             let mut open = Open { remembered: state.remembered(), key: Some(key) };
@@ -139,9 +141,12 @@ pub(super) async fn once(Extract(state): Extract<State>, request: Request, next:
 
 fn again(answer: Answer) -> Response {
     match answer {
-        Answer::Pending => Problem::new(Kind::KeyInUse, "the first request with this key has not ended; ask again in a moment").into_response(),
+        Answer::Pending => {
+            Problem::new(Kind::KeyInUse, "the first request with this key has not ended; ask again in a moment").into_response()
+        }
         Answer::Secret => {
-            let detail = "the first request with this key was answered with a secret, which is shown once; revoke what it made, and make another";
+            let detail =
+                "the first request with this key was answered with a secret, which is shown once; revoke what it made, and make another";
             Problem::new(Kind::KeyInUse, detail).into_response()
         }
         Answer::Given { status, location, media, body } => {

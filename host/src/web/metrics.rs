@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn the_text_reads_as_the_format_wants_it() {
-        let check = CheckStanding { check: "site".into(), kind: "http", looked: None, standing: Standing::Good, since: None, problem: None };
+        let check =
+            CheckStanding { check: "site".into(), kind: "http", looked: None, standing: Standing::Good, since: None, problem: None };
         insta::assert_snapshot!(exposition(&status(), &[check], 1));
     }
 

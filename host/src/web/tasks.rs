@@ -294,7 +294,9 @@ impl Tasks {
     /// When there is none of that name, as far as they may know.
     pub fn find(&self, id: &str, caller: &Caller) -> Result<Arc<Task>, Problem> {
         let found = self.list().iter().find(|task| task.id == id && task.is_for(caller)).cloned();
-        found.ok_or_else(|| Problem::not_found(format!("task `{}`: it never was, or was forgotten", id.chars().take(64).collect::<String>())))
+        found.ok_or_else(|| {
+            Problem::not_found(format!("task `{}`: it never was, or was forgotten", id.chars().take(64).collect::<String>()))
+        })
     }
 
     /// How many are at work.

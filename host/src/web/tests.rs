@@ -56,7 +56,12 @@ impl Place {
         let response = self.router.clone().oneshot(request).await.expect("answered");
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.expect("a body");
-        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null), text: String::from_utf8_lossy(&bytes).into_owned() }
+        Answer {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 
     async fn get(&self, path: &str, token: Option<&str>) -> Answer {
@@ -77,7 +82,10 @@ struct Answer {
 
 impl Answer {
     fn problem(&self) -> &str {
-        self.body["type"].as_str().and_then(|address| address.strip_prefix("/problems/")).unwrap_or_else(|| panic!("no problem: {}", self.text))
+        self.body["type"]
+            .as_str()
+            .and_then(|address| address.strip_prefix("/problems/"))
+            .unwrap_or_else(|| panic!("no problem: {}", self.text))
     }
 
     fn header(&self, name: impl header::AsHeaderName) -> &str {
@@ -117,7 +125,8 @@ fn operations(document: &Value) -> Vec<(Method, String, Option<Scope>)> {
 async fn every_operation_demands_a_token_its_scope_and_no_other_tenant() {
     let place = Place::new("");
     let document = place.get(&format!("{BASE}/openapi.json"), None).await.body;
-    let foreign = place.token(&[Scope::StatusRead, Scope::RunCreate, Scope::TenantDeliver, Scope::RestoreRead, Scope::RestoreWrite], Some(&["acme"]));
+    let foreign =
+        place.token(&[Scope::StatusRead, Scope::RunCreate, Scope::TenantDeliver, Scope::RestoreRead, Scope::RestoreWrite], Some(&["acme"]));
     for (method, path, scope) in operations(&document) {
         let what = format!("{method} {path}");
         let without = place.ask(request(method.clone(), &path, None, Some(&json!({})))).await;
@@ -269,7 +278,7 @@ async fn a_request_that_comes_again_is_answered_again_and_does_nothing_twice() {
     // A secret is shown once, and what failed may be tried again.
     let new = json!({ "name": "erp", "scopes": ["status:read"] });
     let made = place.ask(keyed(&format!("{BASE}/tokens"), "secret", &new)).await;
-    assert!(made.status == StatusCode::CREATED && made.body["token"].as_str().is_some_and(|token| token.starts_with("cofre_")));
+    assert!(made.status == StatusCode::CREATED && made.body["text"].as_str().is_some_and(|token| token.starts_with("cofre_")));
     assert_eq!(place.ask(keyed(&format!("{BASE}/tokens"), "secret", &new)).await.problem(), "key-in-use");
     let wrong = json!({ "name": "", "scopes": [] });
     for _ in 0..2 {
@@ -284,10 +293,13 @@ async fn nobody_gives_more_than_they_have_and_no_secret_comes_back() {
     let path = format!("{BASE}/tokens");
     let more = place.post(&path, &small, &json!({ "name": "x", "scopes": ["restore:write"] })).await;
     assert_eq!((more.status, more.problem()), (StatusCode::FORBIDDEN, "scope"));
-    let admin = place.post(&format!("{BASE}/users"), &small, &json!({ "name": "eva", "role": "administrator", "password": "a long password" })).await;
+    let admin = place
+        .post(&format!("{BASE}/users"), &small, &json!({ "name": "eva", "role": "administrator", "password": "a long password" }))
+        .await;
     assert_eq!((admin.status, admin.problem()), (StatusCode::FORBIDDEN, "scope"));
     let made = place.post(&path, &small, &json!({ "name": "x", "scopes": ["status:read"] })).await;
-    let (id, secret) = (made.body["id"].as_str().expect("an id").to_owned(), made.body["token"].as_str().expect("a token").to_owned());
+    let (id, secret) =
+        (made.body["token"]["id"].as_str().expect("an id").to_owned(), made.body["text"].as_str().expect("a token").to_owned());
     let list = place.get(&path, Some(&small)).await;
     assert!(list.text.contains(&id) && !list.text.contains(&secret));
     assert_eq!(place.get(&format!("{BASE}/me"), Some(&secret)).await.status, StatusCode::OK);
@@ -385,7 +397,13 @@ async fn a_passphrase_is_shown_once_and_only_to_who_asked() {
         principal: place.state.access().by_token(&own, jiff::Timestamp::now()).expect("read").expect("known"),
         credential: super::Credential::Token,
     };
-    let order = super::tasks::Order { verb: "tenant", asked: Value::Null, caller: &caller, scope: Scope::TenantDeliver, tenant: Some("acme".into()) };
+    let order = super::tasks::Order {
+        verb: "tenant",
+        asked: Value::Null,
+        caller: &caller,
+        scope: Scope::TenantDeliver,
+        tenant: Some("acme".into()),
+    };
     let task = place
         .state
         .tasks()
@@ -417,7 +435,8 @@ fn the_document_is_whole() {
     for (method, path, _) in operations(&document) {
         assert!(path.starts_with(BASE) && !path.contains(['{', '*']), "{method} {path}");
     }
-    for operation in document["paths"].as_object().expect("paths").values().flat_map(|path| path.as_object().expect("operations").values()) {
+    for operation in document["paths"].as_object().expect("paths").values().flat_map(|path| path.as_object().expect("operations").values())
+    {
         assert!(names.insert(operation["operationId"].to_string()), "{operation}");
         assert!(operation["responses"]["401"]["content"]["application/problem+json"]["schema"]["$ref"].is_string());
     }

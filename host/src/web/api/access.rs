@@ -8,7 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::super::endpoint::{Ask, Created, aside, Done, Endpoint, Json, Look, Made, Need, Reply};
+use super::super::endpoint::{Ask, Created, Done, Endpoint, Json, Look, Made, Need, Reply, aside};
 use super::super::idempotency::ShownOnce;
 use super::super::openapi::BASE;
 use super::super::problem::{Kind, Problem};
@@ -80,12 +80,11 @@ struct TokenBody {
 #[derive(Serialize, JsonSchema)]
 struct MadeToken {
     /// What is known of it.
-    #[serde(flatten)]
-    record: TokenRecord,
+    token: TokenRecord,
     /// The token, for `Authorization: Bearer`. Shown once.
     #[schemars(with = "String")]
     #[serde(serialize_with = "expose")]
-    token: Zeroizing<String>,
+    text: Zeroizing<String>,
 }
 
 fn expose<S: serde::Serializer>(secret: &Zeroizing<String>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -112,9 +111,9 @@ impl<T: Reply> Reply for Once<T> {
 async fn make_token(ask: Ask<TokenBody>) -> Result<Once<Created<MadeToken>>, Problem> {
     let TokenBody { name, scopes, tenants, expires } = ask.body;
     let new = NewToken { name, scopes, tenants, expires };
-    let (record, token) = job::create_token(&ask.context, ask.state.access(), new, Some(&ask.caller.principal))?;
-    let location = format!("{BASE}/tokens/{}", record.id);
-    Ok(Once(Made { value: MadeToken { record, token }, location }))
+    let (token, text) = job::create_token(&ask.context, ask.state.access(), new, Some(&ask.caller.principal))?;
+    let location = format!("{BASE}/tokens/{}", token.id);
+    Ok(Once(Made { value: MadeToken { token, text }, location }))
 }
 
 async fn revoke(ask: Ask) -> Result<Done, Problem> {
@@ -126,6 +125,18 @@ async fn users(ask: Ask) -> Result<Json<Vec<UserRecord>>, Problem> {
     Ok(Json(ask.state.access().users()?))
 }
 
+/// A password, which is gone from memory with the request.
+#[derive(Deserialize, JsonSchema)]
+#[serde(from = "String")]
+#[schemars(with = "String")]
+struct Password(Zeroizing<String>);
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
 /// A user to be added.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -135,13 +146,16 @@ struct UserBody {
     /// What they are trusted with.
     role: Role,
     /// Their first password.
-    #[schemars(with = "String")]
-    password: Zeroizing<String>,
+    password: Password,
 }
 
 /// Whether somebody may give this role.
 fn may_give<B, Q>(ask: &Ask<B, Q>, role: Role) -> Result<(), Problem> {
-    if ask.caller.principal.covers(&role.scopes(), None) { Ok(()) } else { Err(Problem::new(Kind::Scope, Refusal::MoreThanOwn.to_string())) }
+    if ask.caller.principal.covers(&role.scopes(), None) {
+        Ok(())
+    } else {
+        Err(Problem::new(Kind::Scope, Refusal::MoreThanOwn.to_string()))
+    }
 }
 
 async fn add_user(ask: Ask<UserBody>) -> Result<Created<UserRecord>, Problem> {
@@ -149,10 +163,8 @@ async fn add_user(ask: Ask<UserBody>) -> Result<Created<UserRecord>, Problem> {
     let access = ask.state.access().clone();
     let Ask { body: UserBody { name, role, password }, context, .. } = ask;
     // Hashing a password takes its time on purpose.
-    let user = aside(&context, move |context| {
-        Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password })?)
-    })
-    .await?;
+    let user =
+        aside(&context, move |context| Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password.0 })?)).await?;
     let location = format!("{BASE}/users/{}", user.name);
     Ok(Made { value: user, location })
 }
@@ -164,8 +176,7 @@ struct UserChange {
     /// Another role.
     role: Option<Role>,
     /// Another password, which also ends their sessions.
-    #[schemars(with = "Option<String>")]
-    password: Option<Zeroizing<String>>,
+    password: Option<Password>,
     /// True: no second factor any more, for somebody who lost it.
     #[serde(default)]
     disable_totp: bool,
@@ -185,7 +196,7 @@ async fn change_user(ask: Ask<UserChange>) -> Result<Json<UserRecord>, Problem> 
             job::set_role(context, &access, &name, role)?;
         }
         if let Some(password) = password {
-            job::set_password(context, &access, &name, &password)?;
+            job::set_password(context, &access, &name, &password.0)?;
         }
         if disable_totp {
             job::disable_totp(context, &access, &name)?;

@@ -12,11 +12,17 @@ use crate::job::{self, DestinationStanding, Diagnosis, ListedSet};
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/destinations", Need::Whole(Scope::StatusRead), "Destinations, and how they stand", list),
-        Endpoint::get("/destinations/{name}/sets", Need::Whole(Scope::RestoreRead), "Sets as it lists them itself, newest first", sets).patient(),
+        Endpoint::get("/destinations/{name}/sets", Need::Whole(Scope::RestoreRead), "Sets as it lists them itself, newest first", sets)
+            .patient(),
         Endpoint::post("/destinations/{name}/probe", Need::Whole(Scope::RunCreate), "Write, read and remove a small object there", probe)
             .patient(),
-        Endpoint::post("/destinations/{name}/rebuild", Need::Whole(Scope::ConfigWrite), "Read the catalogue's sets again from there", rebuild)
-            .patient(),
+        Endpoint::post(
+            "/destinations/{name}/rebuild",
+            Need::Whole(Scope::ConfigWrite),
+            "Read the catalogue's sets again from there",
+            rebuild,
+        )
+        .patient(),
     ]
 }
 

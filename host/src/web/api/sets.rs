@@ -16,8 +16,13 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/sets", READ, "Sets, newest first", sets),
         Endpoint::get("/sets/{set}", READ, "One set, with what it holds and its copies", set),
-        Endpoint::get("/sets/{set}/manifest", Need::Whole(Scope::RestoreRead), "Its manifest, read from a destination and proven by its seal", manifest)
-            .patient(),
+        Endpoint::get(
+            "/sets/{set}/manifest",
+            Need::Whole(Scope::RestoreRead),
+            "Its manifest, read from a destination and proven by its seal",
+            manifest,
+        )
+        .patient(),
         Endpoint::get(
             "/sets/{set}/artifacts/{*key}",
             Need::Whole(Scope::RestoreRead),
