@@ -32,7 +32,7 @@ drive(async (page) => {
     // A second factor, and a login that asks for it.
     await go("/account");
     await page.click("form:has([value=totp-begin]) button[type=submit]");
-    const secret = (await page.innerText("[data-secret], .secret, main code")).trim();
+    const secret = (await page.innerText(".command output")).trim();
     await page.fill("[name=code]", code(secret));
     await page.click("form:has([value=totp-confirm]) button[type=submit]");
     await says(page, /recupera/i);

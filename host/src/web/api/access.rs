@@ -125,6 +125,18 @@ async fn users(ask: Ask) -> Result<Json<Vec<UserRecord>>, Problem> {
     Ok(Json(ask.state.access().users()?))
 }
 
+/// A password, which is gone from memory with the request.
+#[derive(Deserialize, JsonSchema)]
+#[serde(from = "String")]
+#[schemars(with = "String")]
+struct Password(Zeroizing<String>);
+
+impl From<String> for Password {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
 /// A user to be added.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -134,8 +146,7 @@ struct UserBody {
     /// What they are trusted with.
     role: Role,
     /// Their first password.
-    #[schemars(with = "String")]
-    password: Zeroizing<String>,
+    password: Password,
 }
 
 /// Whether somebody may give this role.
@@ -153,7 +164,7 @@ async fn add_user(ask: Ask<UserBody>) -> Result<Created<UserRecord>, Problem> {
     let Ask { body: UserBody { name, role, password }, context, .. } = ask;
     // Hashing a password takes its time on purpose.
     let user =
-        aside(&context, move |context| Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password })?)).await?;
+        aside(&context, move |context| Ok(job::add_user(context, &access, NewUser { name: &name, role, password: &password.0 })?)).await?;
     let location = format!("{BASE}/users/{}", user.name);
     Ok(Made { value: user, location })
 }
@@ -165,8 +176,7 @@ struct UserChange {
     /// Another role.
     role: Option<Role>,
     /// Another password, which also ends their sessions.
-    #[schemars(with = "Option<String>")]
-    password: Option<Zeroizing<String>>,
+    password: Option<Password>,
     /// True: no second factor any more, for somebody who lost it.
     #[serde(default)]
     disable_totp: bool,
@@ -186,7 +196,7 @@ async fn change_user(ask: Ask<UserChange>) -> Result<Json<UserRecord>, Problem> 
             job::set_role(context, &access, &name, role)?;
         }
         if let Some(password) = password {
-            job::set_password(context, &access, &name, &password)?;
+            job::set_password(context, &access, &name, &password.0)?;
         }
         if disable_totp {
             job::disable_totp(context, &access, &name)?;
