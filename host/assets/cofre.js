@@ -87,7 +87,8 @@
       due ??= setTimeout(() => {
         due = null;
         const now = document.getElementById(id);
-        if (now) renew(now);
+        // One that is over may show a secret, which a second asking would not bring again.
+        if (now?.dataset.every) renew(now);
       }, 1000);
     };
     const line = (event) => {

@@ -481,12 +481,15 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
             thing(w, restore::Thing::File, "contrato-0412.pdf", "412 KiB · 12/03/2026 18:40", false),
             thing(w, restore::Thing::File, "logo.png", "18,2 KiB · 02/01/2026 09:12", false),
         ],
+        many: true,
+        typed: Some(w.s("/var/www/data/uploads/")),
         pager: pager(w),
     };
     let pick_where = restore::PickWhere {
         servers: choices(w, "principal", &["homologacao"]),
         schema: Some(w.s("empresa1_restaurado")),
-        directory: w.s("/var/lib/cofre/restore"),
+        directory: Some(w.s("/var/lib/cofre/restore")),
+        replace: false,
         download: Ok(()),
         target: "schema".to_owned(),
     };
@@ -502,6 +505,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         facts: vec![fact(w, w.locale.pick("Tempo esperado", "Time expected"), "2 min")],
         warnings: Vec::new(),
         target: w.s("empresa1_restaurado"),
+        download: None,
         possible: true,
     };
     let view = |step, chosen: usize, command: &str| Restore {
@@ -521,6 +525,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
     let files = restore::PickWhat { inside: Some(inside), ..artifacts.clone() };
     let mut warned = plan.clone();
     warned.warnings.push(alert(w));
+    let fetched = restore::Plan { download: Some(w.s("/api/v1/sets/backup_2026_03_15_02_00_15/artifacts/sql/empresa1")), ..plan.clone() };
     let restore_command = "cofre restore backup_2026_03_15_02_00_15 --only empresa1 --as empresa1_restaurado";
     let refused =
         restore::PickWhere { download: Err(w.s("too large")), schema: None, target: "directory".to_owned(), ..pick_where.clone() };
@@ -532,6 +537,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         ("restore-where-files", view(Step::Where(refused), 2, "cofre restore backup_2026_03_15_02_00_15 --only empresa1")),
         ("restore-plan", view(Step::Plan(plan), 3, restore_command)),
         ("restore-plan-warned", view(Step::Plan(warned), 3, restore_command)),
+        ("restore-plan-download", view(Step::Plan(fetched), 3, restore_command)),
     ]
 }
 
@@ -790,15 +796,13 @@ pub(super) fn difference(w: Words) -> settings::Difference {
 }
 
 pub(super) fn tenants(w: Words, number: u32) -> Tenants {
-    let delivery = |time: &str, tenant: &str, tone, word: String, expires: Option<&str>| tenants::Delivery {
+    let delivery = |time: &str, tenant: &str, tone, word: String| tenants::Delivery {
         at: at(time),
         tenant: w.s(tenant),
         recipient: w.s("contato@empresa1.example"),
         by: w.s("maria"),
         tone,
         word,
-        size: Some(30_656_512),
-        expires: expires.map(at),
         task: Some(w.s("t41")),
     };
     let mut ways = choices(w, w.locale.pick("anexo, se couber", "attached, where it fits"), &["nuvem"]);
@@ -813,21 +817,9 @@ pub(super) fn tenants(w: Words, number: u32) -> Tenants {
         },
         ways,
         minutes: 15,
-        passphrase: Some(tenants::Passphrase {
-            tenant: w.s("empresa1"),
-            recipient: w.s("contato@empresa1.example"),
-            text: w.s("k7m2q-9xw4d-tz3hp-b8vfn-r5cje-6gy2s"),
-            task: w.s("t41"),
-        }),
         deliveries: vec![
-            delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered"), None),
-            delivery(
-                "2026-03-10T09:02:00",
-                "empresa7",
-                Tone::Busy,
-                w.p("na fila de envio", "waiting to be sent"),
-                Some("2026-03-13T09:02:00"),
-            ),
+            delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered")),
+            delivery("2026-03-10T09:02:00", "empresa7", Tone::Warn, w.p("na fila de envio", "waiting to be sent")),
         ],
         pager: pager(w),
         may_deliver: true,

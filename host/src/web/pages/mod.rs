@@ -7,8 +7,13 @@ mod form;
 mod frame;
 mod overview;
 mod people;
+mod restore;
 mod runs;
 mod sets;
+mod shell;
+#[cfg(test)]
+mod stage;
+mod tenants;
 
 use axum::Router;
 use axum::extract::Path;
@@ -32,6 +37,8 @@ pub fn router() -> Router<State> {
         .route("/runs/{task}", get(runs::show).post(runs::change))
         .route("/sets", get(sets::list))
         .route("/sets/{set}", get(sets::show).post(sets::change))
+        .route("/restore", get(restore::show).post(restore::start))
+        .route("/tenants", get(tenants::show).post(tenants::change))
         .route("/login", get(door::login_page).post(door::login))
         .route("/setup", get(door::setup_page).post(door::setup))
         .route("/logout", post(door::logout))

@@ -103,7 +103,7 @@ fn date_of(set: &SetRecord) -> Option<Date> {
     set.name.parse::<SetName>().ok().map(|name| name.moment().date())
 }
 
-fn started(visit: &Visit, name: &str) -> Timestamp {
+pub(super) fn started(visit: &Visit, name: &str) -> Timestamp {
     let moment = name.parse::<SetName>().ok().map(SetName::moment);
     // A set is named by the clock of its machine.
     moment.and_then(|moment| moment.to_zoned_datetime(TimeZone::system()).ok()).map_or(visit.frame.now, |moment| moment.timestamp())
@@ -131,7 +131,7 @@ fn state_word(state: SetState, locale: Locale) -> &'static str {
 }
 
 /// How a set is, by itself and by its worst copy.
-fn standing(set: &SetRecord, locale: Locale) -> (Tone, &'static str) {
+pub(super) fn standing(set: &SetRecord, locale: Locale) -> (Tone, &'static str) {
     if set.copies.iter().any(|copy| copy.problem.is_some()) {
         return (Tone::Bad, state_word(SetState::Damaged, locale));
     }
