@@ -46,12 +46,14 @@
     if (!id || busy.has(id) || typing) return;
     busy.add(id);
     try {
-      const answer = await fetch(part.dataset.refresh, { credentials: "same-origin", headers: { Accept: "text/html" } });
+      const answer = await fetch(part.dataset.refresh, { credentials: "same-origin", headers: { Accept: "text/html", "X-Part": "1" } });
       if (answer.redirected || answer.status === 401) return location.reload();
       if (!answer.ok) throw new Error(answer.status);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
       const old = document.getElementById(id);
       if (!fresh || !old) return;
+      // What is over is shown whole: also what is shown only once, which no part of a page has.
+      if (old.dataset.events && !fresh.dataset.events) return location.reload();
       const stops = "a, button, summary, [tabindex]";
       const focused = all(stops, old).indexOf(document.activeElement);
       all("details", old).forEach((details, index) => {
@@ -107,7 +109,7 @@
       while (log.children.length > 500) log.firstElementChild.remove();
       if (atEnd) log.scrollTop = log.scrollHeight;
     };
-    source.addEventListener("log", line);
+    for (const name of ["log", "line"]) source.addEventListener(name, line);
     for (const name of ["message", "progress", "state"]) source.addEventListener(name, soon);
     source.addEventListener("end", () => {
       source.close();

@@ -6,6 +6,7 @@ mod audit;
 mod browse;
 mod check;
 mod configure;
+mod contents;
 mod context;
 mod doctor;
 mod drill;
@@ -41,6 +42,7 @@ pub use audit::{audit_entries, audit_found, audit_page, audit_verify, audit_veri
 pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
 pub use check::{CheckItem, check};
 pub use configure::{CheckedDraft, Draft};
+pub use contents::{Content, ContentKind, Contents, ContentsRequest, TableLine, contents, tables};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
 pub use drill::{DrillReport, DrillRequest, DrilledPart, drill};

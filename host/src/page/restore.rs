@@ -28,9 +28,9 @@ pub struct Restore {
 pub enum Step {
     /// Which set: asks for `set`, and `from` (empty: the best copy).
     Set(PickSet),
-    /// What of it: asks for `artifact`, or, inside one, for `item` (many), `path`.
+    /// What of it: asks for `artifact`, or, inside one, for `item` (some) and `path` (typed).
     What(PickWhat),
-    /// Where to: asks for `target` (`schema`, `directory`, `download`), `schema`, `server`, `directory`, `replace`.
+    /// Where to: asks for `target` (`schema`, `directory`, `download`), `schema`, `server`, `directory`, `replace` (`yes`).
     Where(PickWhere),
     /// What will happen: posts `confirm` (the name of the target) and the carried values to `/restore`; the answer leads to `/runs/{task}`.
     Plan(Plan),
@@ -80,7 +80,7 @@ pub struct PickWhat {
 /// One thing to choose.
 #[derive(Debug, Clone)]
 pub struct Choosable {
-    /// What is asked for.
+    /// What is asked for; empty where it cannot be chosen.
     pub value: String,
     /// What is shown.
     pub label: String,
@@ -114,6 +114,10 @@ pub struct Inside {
     pub path: Vec<(String, String)>,
     /// What is here; about two hundred.
     pub entries: Vec<Choosable>,
+    /// Whether several can be chosen.
+    pub many: bool,
+    /// A path that is typed rather than found, beginning here; none for tables.
+    pub typed: Option<String>,
     /// Links to others.
     pub pager: Pager,
 }
@@ -125,8 +129,10 @@ pub struct PickWhere {
     pub servers: Vec<Choice>,
     /// Suggested name of a new schema; none for files.
     pub schema: Option<String>,
-    /// Suggested directory.
-    pub directory: String,
+    /// Suggested directory; none for what goes into a database only.
+    pub directory: Option<String>,
+    /// Whether files that are there are replaced.
+    pub replace: bool,
     /// Whether it can be downloaded, and if not, why not; in words.
     pub download: Result<(), String>,
     /// Which way is chosen: `schema`, `directory`, `download`.
@@ -144,6 +150,8 @@ pub struct Plan {
     pub warnings: Vec<Alert>,
     /// What must be typed to go on.
     pub target: String,
+    /// Address to download from, which takes no confirmation: it changes nothing.
+    pub download: Option<String>,
     /// Whether it can be done at all.
     pub possible: bool,
 }

@@ -228,13 +228,12 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
     let row = |back: i64| sets::Row {
         name: w.s(&format!("backup_{}_02_00_15", date(back).strftime("%Y_%m_%d"))),
         started: at(&format!("{}T02:00:15", date(back))),
-        job: w.s("backup"),
+        only: if back == 9 { w.s("sql") } else { String::new() },
         tone: if back == 5 { Tone::Warn } else { Tone::Good },
         word: if back == 5 { w.p("com avisos", "with warnings") } else { w.p("completo", "complete") },
         plain: 2_469_606_195,
         stored: 510_656_512,
-        databases: 15,
-        directories: 3,
+        artifacts: 18,
         copies: ["disco", "nuvem", "google-drive"]
             .iter()
             .map(|name| sets::Copy {
@@ -248,7 +247,6 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
     };
     let tenants: Vec<String> = (1..=tenants).map(|number| format!("empresa{number}")).collect();
     let mut view = Sets {
-        jobs: choices(w, w.locale.pick("todas", "all"), &["backup", "horario"]),
         tenants: choices(w, w.locale.pick("todos", "all"), &tenants.iter().map(String::as_str).collect::<Vec<_>>()),
         destinations: choices(w, w.locale.pick("todos", "all"), &["disco", "nuvem", "google-drive"]),
         states: choices(w, w.locale.pick("todos", "all"), &["completo", "com avisos", "incompleto"]),
@@ -257,7 +255,6 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
         rows: (0..days.min(50)).map(row).collect(),
         pager: pager(w),
     };
-    view.jobs[1].chosen = w.hostile.is_some();
     for choices in [&mut view.tenants, &mut view.destinations, &mut view.states] {
         choices[1].chosen = false;
     }
@@ -286,25 +283,15 @@ pub(super) fn set(w: Words, artifacts: u64) -> Set {
         tone: if nth == 2 { Tone::Warn } else { Tone::Good },
         plain: 161_606_195 * nth % 900_000_000,
         stored: 30_656_512 * nth % 190_000_000,
-        entries: Some(213),
-        sha256: digest(nth),
     };
     let copy = |name: &str, tone, word: String| set::Copy {
         destination: w.s(name),
         tone,
         word,
-        finished: Some(at("2026-03-15T02:46:02")),
         bytes: 510_656_512,
         verified: Some(at("2026-03-15T03:30:00")),
-        kept: w.p("fica até 14/04/2026: menos de 30 dias", "stays until 2026-04-14: younger than 30 days"),
     };
-    let proof = |time: &str, kind: String, destination: &str, tone, detail: String| set::Proof {
-        at: at(time),
-        kind,
-        destination: w.s(destination),
-        tone,
-        detail,
-    };
+    let proof = |time: &str, kind: String, tone, detail: String| set::Proof { at: at(time), kind, tone, detail };
     Set {
         name: w.s("backup_2026_03_15_02_00_15"),
         tone: Tone::Warn,
@@ -332,20 +319,11 @@ pub(super) fn set(w: Words, artifacts: u64) -> Set {
             proof(
                 "2026-03-15T03:30:00",
                 w.p("verificação", "verification"),
-                "nuvem",
                 Tone::Good,
                 w.p("487 MiB lidos e conferidos", "487 MiB read and found right"),
             ),
-            proof(
-                "2026-03-15T03:12:00",
-                w.p("verificação", "verification"),
-                "disco",
-                Tone::Bad,
-                w.s("sql/empresa3.sql.tar.gz.enc: sha256 differs"),
-            ),
+            proof("2026-03-15T03:12:00", w.p("verificação", "verification"), Tone::Bad, w.s("sql/empresa3.sql.tar.gz.enc: sha256 differs")),
         ],
-        log: log(w),
-        pin: None,
         may_run: true,
         may_restore: true,
         command: w.s("cofre show backup_2026_03_15_02_00_15"),
@@ -481,12 +459,15 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
             thing(w, restore::Thing::File, "contrato-0412.pdf", "412 KiB · 12/03/2026 18:40", false),
             thing(w, restore::Thing::File, "logo.png", "18,2 KiB · 02/01/2026 09:12", false),
         ],
+        many: true,
+        typed: Some(w.s("/var/www/data/uploads/")),
         pager: pager(w),
     };
     let pick_where = restore::PickWhere {
         servers: choices(w, "principal", &["homologacao"]),
         schema: Some(w.s("empresa1_restaurado")),
-        directory: w.s("/var/lib/cofre/restore"),
+        directory: Some(w.s("/var/lib/cofre/restore")),
+        replace: false,
         download: Ok(()),
         target: "schema".to_owned(),
     };
@@ -502,6 +483,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         facts: vec![fact(w, w.locale.pick("Tempo esperado", "Time expected"), "2 min")],
         warnings: Vec::new(),
         target: w.s("empresa1_restaurado"),
+        download: None,
         possible: true,
     };
     let view = |step, chosen: usize, command: &str| Restore {
@@ -521,6 +503,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
     let files = restore::PickWhat { inside: Some(inside), ..artifacts.clone() };
     let mut warned = plan.clone();
     warned.warnings.push(alert(w));
+    let fetched = restore::Plan { download: Some(w.s("/api/v1/sets/backup_2026_03_15_02_00_15/artifacts/sql/empresa1")), ..plan.clone() };
     let restore_command = "cofre restore backup_2026_03_15_02_00_15 --only empresa1 --as empresa1_restaurado";
     let refused =
         restore::PickWhere { download: Err(w.s("too large")), schema: None, target: "directory".to_owned(), ..pick_where.clone() };
@@ -532,6 +515,7 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         ("restore-where-files", view(Step::Where(refused), 2, "cofre restore backup_2026_03_15_02_00_15 --only empresa1")),
         ("restore-plan", view(Step::Plan(plan), 3, restore_command)),
         ("restore-plan-warned", view(Step::Plan(warned), 3, restore_command)),
+        ("restore-plan-download", view(Step::Plan(fetched), 3, restore_command)),
     ]
 }
 
@@ -790,15 +774,13 @@ pub(super) fn difference(w: Words) -> settings::Difference {
 }
 
 pub(super) fn tenants(w: Words, number: u32) -> Tenants {
-    let delivery = |time: &str, tenant: &str, tone, word: String, expires: Option<&str>| tenants::Delivery {
+    let delivery = |time: &str, tenant: &str, tone, word: String| tenants::Delivery {
         at: at(time),
         tenant: w.s(tenant),
         recipient: w.s("contato@empresa1.example"),
         by: w.s("maria"),
         tone,
         word,
-        size: Some(30_656_512),
-        expires: expires.map(at),
         task: Some(w.s("t41")),
     };
     let mut ways = choices(w, w.locale.pick("anexo, se couber", "attached, where it fits"), &["nuvem"]);
@@ -813,21 +795,9 @@ pub(super) fn tenants(w: Words, number: u32) -> Tenants {
         },
         ways,
         minutes: 15,
-        passphrase: Some(tenants::Passphrase {
-            tenant: w.s("empresa1"),
-            recipient: w.s("contato@empresa1.example"),
-            text: w.s("k7m2q-9xw4d-tz3hp-b8vfn-r5cje-6gy2s"),
-            task: w.s("t41"),
-        }),
         deliveries: vec![
-            delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered"), None),
-            delivery(
-                "2026-03-10T09:02:00",
-                "empresa7",
-                Tone::Busy,
-                w.p("na fila de envio", "waiting to be sent"),
-                Some("2026-03-13T09:02:00"),
-            ),
+            delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered")),
+            delivery("2026-03-10T09:02:00", "empresa7", Tone::Warn, w.p("na fila de envio", "waiting to be sent")),
         ],
         pager: pager(w),
         may_deliver: true,

@@ -4,12 +4,12 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::Frame;
-use super::part::{Alert, Fact, LogLine, Pager, Tone};
+use super::part::{Alert, Fact, Pager, Tone};
 use super::written;
 
 /// What the page of one set shows.
 ///
-/// Its forms post to `/sets/{name}`: `action` = `pin` with `reason`, `unpin`, or `verify` with `destination` (empty: all).
+/// Its forms post to `/sets/{name}`: `action` = `pin`, `unpin`, or `verify` with `destination` (empty: all).
 #[derive(Debug, Clone)]
 pub struct Set {
     /// Name.
@@ -40,10 +40,6 @@ pub struct Set {
     pub copies: Vec<Copy>,
     /// Verifications, drills and repairs, newest first.
     pub history: Vec<Proof>,
-    /// End of its log.
-    pub log: Vec<LogLine>,
-    /// Its pin.
-    pub pin: Option<Pin>,
     /// Whether the user may pin it and verify it.
     pub may_run: bool,
     /// Whether the user may restore it.
@@ -65,10 +61,6 @@ pub struct Artifact {
     pub plain: u64,
     /// Bytes stored.
     pub stored: u64,
-    /// Tables or files, where they are counted.
-    pub entries: Option<u64>,
-    /// SHA-256 of what is stored, hex.
-    pub sha256: String,
 }
 
 /// One copy.
@@ -80,14 +72,10 @@ pub struct Copy {
     pub tone: Tone,
     /// In a word.
     pub word: String,
-    /// When it was complete.
-    pub finished: Option<Timestamp>,
     /// Bytes there.
     pub bytes: u64,
     /// When it was last read back and found right.
     pub verified: Option<Timestamp>,
-    /// Until when retention keeps it, and why; in words.
-    pub kept: String,
 }
 
 /// One verification, drill or repair.
@@ -97,23 +85,10 @@ pub struct Proof {
     pub at: Timestamp,
     /// What it was.
     pub kind: String,
-    /// Where.
-    pub destination: String,
     /// What came of it.
     pub tone: Tone,
     /// In words.
     pub detail: String,
-}
-
-/// A pin.
-#[derive(Debug, Clone)]
-pub struct Pin {
-    /// Who.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Why.
-    pub reason: String,
 }
 
 #[derive(Template)]

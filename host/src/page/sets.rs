@@ -9,11 +9,9 @@ use super::part::{Choice, Pager, Tone};
 use super::written;
 use crate::text::Locale;
 
-/// What the page of the sets shows. The filters are asked for by GET as `job`, `tenant`, `destination`, `state`, `day` (2026-03-15).
+/// What the page of the sets shows. The filters are asked for by GET as `tenant`, `destination`, `state`, `day` (2026-03-15).
 #[derive(Debug, Clone)]
 pub struct Sets {
-    /// Jobs to choose from.
-    pub jobs: Vec<Choice>,
     /// Tenants to choose from.
     pub tenants: Vec<Choice>,
     /// Destinations to choose from.
@@ -48,8 +46,8 @@ pub struct Row {
     pub name: String,
     /// When it began.
     pub started: Timestamp,
-    /// The job that made it; empty where a person did.
-    pub job: String,
+    /// What it was told to take alone; empty where it has everything.
+    pub only: String,
     /// How it is.
     pub tone: Tone,
     /// In a word: "completo", "com avisos", "incompleto".
@@ -58,10 +56,8 @@ pub struct Row {
     pub plain: u64,
     /// Bytes stored, of one copy.
     pub stored: u64,
-    /// Schemas.
-    pub databases: u64,
-    /// Directories.
-    pub directories: u64,
+    /// Artifacts.
+    pub artifacts: u64,
     /// Its copies.
     pub copies: Vec<Copy>,
     /// Whether it is pinned.
@@ -141,7 +137,7 @@ fn kept(view: &Sets) -> String {
         let value = choices.iter().find(|choice| choice.chosen && !choice.value.is_empty());
         value.map(|choice| format!("&{name}={}", super::part::encoded(&choice.value))).unwrap_or_default()
     };
-    [("job", &view.jobs), ("tenant", &view.tenants), ("destination", &view.destinations), ("state", &view.states)]
+    [("tenant", &view.tenants), ("destination", &view.destinations), ("state", &view.states)]
         .into_iter()
         .map(|(name, choices)| chosen(name, choices))
         .collect()

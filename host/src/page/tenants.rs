@@ -1,4 +1,4 @@
-//! The backup of one tenant: whom, to which address; how earlier ones went; and, once, the passphrase.
+//! The backup of one tenant: whom, to which address; and how earlier ones went. The passphrase is made with the file, and its task shows it.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::written;
 /// What `/tenants` shows.
 ///
 /// With `may_deliver` its form posts to `/tenants`: `tenant`, `email`, `via` (a destination to download from; empty: attached where it fits).
-/// The answer is this page with a [`Passphrase`], and is never kept by a browser (`Cache-Control: no-store`).
+/// The answer leads to `/runs/{task}`, which shows the passphrase once, as soon as there is one.
 #[derive(Debug, Clone)]
 pub struct Tenants {
     /// Tenants: name, and what they have, such as `acme_erp, acme_loja`. At most a thousand.
@@ -21,8 +21,6 @@ pub struct Tenants {
     pub ways: Vec<Choice>,
     /// Minutes within which it arrives.
     pub minutes: u64,
-    /// The passphrase of the file that was just asked for.
-    pub passphrase: Option<Passphrase>,
     /// Deliveries, newest first; about fifty.
     pub deliveries: Vec<Delivery>,
     /// Links to others.
@@ -46,25 +44,6 @@ pub struct Filled {
     pub email_fault: Option<String>,
 }
 
-/// Shown once. It has no `Debug`, and is kept by nobody.
-#[derive(Clone)]
-pub struct Passphrase {
-    /// Whose file it opens.
-    pub tenant: String,
-    /// Who gets the file.
-    pub recipient: String,
-    /// The passphrase.
-    pub text: String,
-    /// The task that makes the file.
-    pub task: String,
-}
-
-impl std::fmt::Debug for Passphrase {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Passphrase").field("tenant", &self.tenant).finish_non_exhaustive()
-    }
-}
-
 /// One delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -80,10 +59,6 @@ pub struct Delivery {
     pub tone: Tone,
     /// In a word: "entregue", "na fila de envio", "falhou".
     pub word: String,
-    /// Bytes of the file.
-    pub size: Option<u64>,
-    /// Until when it can be downloaded, where it is not attached.
-    pub expires: Option<Timestamp>,
     /// The task, where it is still known.
     pub task: Option<String>,
 }

@@ -10,7 +10,7 @@ mod plugins;
 mod sets;
 mod status;
 mod tasks;
-mod tenants;
+pub(super) mod tenants;
 pub(super) mod work;
 
 use schemars::JsonSchema;

@@ -282,7 +282,8 @@ pub(in super::super) async fn restore(ask: Ask<RestoreBody>) -> Result<Accepted<
     })
 }
 
-fn restore_request(body: &RestoreBody) -> Result<RestoreRequest, Problem> {
+/// What a body asks for.
+pub(in super::super) fn restore_request(body: &RestoreBody) -> Result<RestoreRequest, Problem> {
     let wrong = |detail: &str| Problem::new(Kind::Invalid, detail);
     let given = [!body.schemas.is_empty(), body.path.is_some(), body.glob.is_some(), body.artifact.is_some()];
     if given.iter().filter(|given| **given).count() > 1 {

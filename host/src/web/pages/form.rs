@@ -25,6 +25,11 @@ impl Form {
         Self::parse(&body::read(body).await?)
     }
 
+    /// The query of an address, in which names may come again.
+    pub(super) fn of_query(query: Option<&str>) -> Result<Self, Problem> {
+        Self::parse(query.unwrap_or_default().as_bytes())
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let mut fields = Vec::new();
         for (name, value) in form_urlencoded::parse(bytes) {

@@ -25,6 +25,8 @@ use crate::text::Locale;
 
 const LOCALE_COOKIE: &str = "cofre_locale";
 const THEME_COOKIE: &str = "cofre_theme";
+/// Header of the script, where it asks for a newer part of a page.
+const PART_HEADER: &str = "x-part";
 const NOTICE_COOKIE: &str = "cofre_notice";
 /// How long a choice is remembered.
 const YEAR: u64 = 365 * 86_400;
@@ -45,6 +47,7 @@ pub(in super::super) struct Visit {
     pub frame: Frame,
     peer: IpAddr,
     secure: bool,
+    part: bool,
     had_notice: bool,
 }
 
@@ -98,7 +101,8 @@ impl FromRequestParts<State> for Visit {
         frame.notice = notice;
         let secure = is_secure(state, parts);
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
-        Ok(Self { state: state.clone(), context, caller, frame, peer, secure, had_notice })
+        let part = parts.headers.contains_key(PART_HEADER);
+        Ok(Self { state: state.clone(), context, caller, frame, peer, secure, part, had_notice })
     }
 }
 
@@ -122,6 +126,11 @@ impl Visit {
     /// The other end of the connection.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
+    }
+
+    /// Whether the page's script asks for a newer part of a page, and nobody for the page itself.
+    pub(super) fn is_part(&self) -> bool {
+        self.part
     }
 
     /// Whether the browser's connection is under TLS.

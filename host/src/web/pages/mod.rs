@@ -7,8 +7,13 @@ mod form;
 mod frame;
 mod overview;
 mod people;
+mod restore;
 mod runs;
 mod sets;
+mod shell;
+#[cfg(test)]
+mod stage;
+mod tenants;
 mod watch;
 
 use axum::Router;
@@ -37,6 +42,8 @@ pub fn router() -> Router<State> {
         .route("/reports", get(watch::reports))
         .route("/reports/{month}", get(watch::report))
         .route("/audit", get(watch::audit))
+        .route("/restore", get(restore::show).post(restore::start))
+        .route("/tenants", get(tenants::show).post(tenants::change))
         .route("/login", get(door::login_page).post(door::login))
         .route("/setup", get(door::setup_page).post(door::setup))
         .route("/logout", post(door::logout))

@@ -16,6 +16,8 @@ use crate::page::{Section, Tone};
 
 /// Past runs of a page.
 const ROWS: u32 = 50;
+/// Restored things that a task shows.
+const RESTORED: usize = 20;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ListQuery {
@@ -134,7 +136,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>) -> Answer {
     let mut visit = visit;
     visit.frame.active = Section::Runs;
     let task = visit.state.tasks().find(&id, &visit.caller).map_err(|problem| visit.wrong(problem))?;
-    let task = task.view(&visit.caller);
+    let task = if visit.is_part() { task.told() } else { task.view(&visit.caller) };
     let secret = task.passphrase.is_some();
     let view = view(&visit, &task);
     let mut response: Response = visit.page(run::render(&visit.frame, &view));
@@ -164,6 +166,11 @@ fn view(visit: &Visit, task: &TaskView) -> Task {
             if let Some(value) = task.result.as_ref().and_then(|result| result[key].as_str()) {
                 fact(label, value.to_owned());
             }
+        }
+        let restored = task.result.as_ref().and_then(|result| result["restored"].as_array());
+        for one in restored.into_iter().flatten().take(RESTORED) {
+            let text = |key: &str| one[key].as_str().unwrap_or_default();
+            fact(text("what"), format!("{}: {}", text("place"), text("detail")));
         }
         if let Some(passphrase) = &task.passphrase {
             fact(visit.t("Senha deste arquivo, mostrada só agora", "Passphrase of this file, shown only now"), passphrase.clone());

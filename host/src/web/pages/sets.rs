@@ -11,11 +11,13 @@ use serde::Deserialize;
 use super::super::api::{set_named, work};
 use super::super::problem::Problem;
 use super::frame::{Answer, Visit, see};
+use super::overview::outcome;
+use super::runs::kind;
 use crate::access::Scope;
-use crate::catalog::{ArtifactLine, CopyRecord, SetFilter, SetRecord, SetState};
+use crate::catalog::{ArtifactLine, CopyRecord, RunRecord, SetFilter, SetRecord, SetState};
 use crate::job;
 use crate::page::part::{Alert, Choice, Fact, Pager};
-use crate::page::set::{self, Artifact, Copy, Pin, Set};
+use crate::page::set::{self, Artifact, Copy, Proof, Set};
 use crate::page::sets::{self, Copy as Place, Day, Row, Sets};
 use crate::page::{Section, Tone};
 use crate::set::SetName;
@@ -62,13 +64,16 @@ pub(super) async fn list(visit: Visit, Query(query): Query<ListQuery>) -> Answer
     let more = day.is_none() && rows.len() > ROWS as usize;
     rows.truncate(ROWS as usize);
     let choices = |names: Vec<(String, String)>, chosen: Option<&str>| {
-        names.into_iter().map(|(value, label)| Choice { chosen: chosen == Some(value.as_str()), value, label }).collect::<Vec<_>>()
+        let all = (String::new(), visit.t("todos", "all").to_owned());
+        std::iter::once(all)
+            .chain(names)
+            .map(|(value, label)| Choice { chosen: chosen == Some(value.as_str()), value, label })
+            .collect::<Vec<_>>()
     };
     let same = |name: &str| (name.to_owned(), name.to_owned());
     let config = &visit.context.config;
     let kept = kept(&query);
     let view = Sets {
-        jobs: Vec::new(),
         tenants: choices(config.tenants().keys().map(|name| same(name)).collect(), tenant.as_deref()),
         destinations: choices(config.destinations.iter().map(|one| same(&one.settings.name)).collect(), destination.as_deref()),
         states: choices(
@@ -103,7 +108,7 @@ fn date_of(set: &SetRecord) -> Option<Date> {
     set.name.parse::<SetName>().ok().map(|name| name.moment().date())
 }
 
-fn started(visit: &Visit, name: &str) -> Timestamp {
+pub(super) fn started(visit: &Visit, name: &str) -> Timestamp {
     let moment = name.parse::<SetName>().ok().map(SetName::moment);
     // A set is named by the clock of its machine.
     moment.and_then(|moment| moment.to_zoned_datetime(TimeZone::system()).ok()).map_or(visit.frame.now, |moment| moment.timestamp())
@@ -131,7 +136,7 @@ fn state_word(state: SetState, locale: Locale) -> &'static str {
 }
 
 /// How a set is, by itself and by its worst copy.
-fn standing(set: &SetRecord, locale: Locale) -> (Tone, &'static str) {
+pub(super) fn standing(set: &SetRecord, locale: Locale) -> (Tone, &'static str) {
     if set.copies.iter().any(|copy| copy.problem.is_some()) {
         return (Tone::Bad, state_word(SetState::Damaged, locale));
     }
@@ -162,13 +167,12 @@ fn row(visit: &Visit, set: &SetRecord) -> Row {
     Row {
         name: set.name.clone(),
         started: started(visit, &set.name),
-        job: set.selection.join(", "),
+        only: set.selection.join(", "),
         tone,
         word: word.to_owned(),
         plain: set.plain,
         stored: set.stored,
-        databases: set.artifacts,
-        directories: 0,
+        artifacts: set.artifacts,
         copies: set
             .copies
             .iter()
@@ -191,9 +195,10 @@ pub(super) struct SetQuery {
 pub(super) async fn show(visit: Visit, Path(name): Path<String>, Query(query): Query<SetQuery>) -> Answer {
     let visit = visit.at(Section::Sets)?;
     let set = set_named(&name).map_err(|problem| visit.wrong(problem))?;
-    let detail = visit.aside(move |context| Ok(job::set_detail(context, set)?)).await?;
+    let (detail, runs) = visit.aside(move |context| Ok((job::set_detail(context, set)?, context.catalog.runs_of(set)?))).await?;
     let Some(detail) = detail else { return Err(visit.wrong(Problem::not_found(format!("set {set} in the catalogue")))) };
     let (tone, word) = standing(&detail.set, visit.frame.locale);
+    let made = runs.iter().find(|run| run.verb == "run");
     let wanted = query.q.unwrap_or_default();
     let found: Vec<&ArtifactLine> =
         detail.contents.iter().filter(|line| line.key.contains(&wanted) || line.name.contains(&wanted)).collect();
@@ -208,7 +213,7 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>, Query(query): Q
         tone,
         word: word.to_owned(),
         started: started(&visit, &detail.set.name),
-        finished: None,
+        finished: made.and_then(|run| run.finished.as_deref()?.parse().ok()),
         plain: detail.set.plain,
         stored: detail.set.stored,
         facts: facts(&visit, &detail.set),
@@ -221,14 +226,23 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>, Query(query): Q
         },
         query: wanted,
         copies: detail.set.copies.iter().map(|copy| self::copy(&visit, copy, detail.set.stored)).collect(),
-        history: Vec::new(),
-        log: Vec::new(),
-        pin: None::<Pin>,
+        history: runs.iter().filter(|run| run.verb != "run").map(|run| proof(&visit, run)).collect(),
         may_run: visit.may(Scope::RunCreate),
         may_restore: visit.may(Scope::RestoreRead),
         command: format!("cofre show {}", detail.set.name),
     };
     Ok(visit.page(set::render(&visit.frame, &view)))
+}
+
+/// What was done with a set: verified, rehearsed, repaired, restored.
+fn proof(visit: &Visit, run: &RunRecord) -> Proof {
+    let (tone, _) = outcome(visit, run.outcome.as_deref());
+    Proof {
+        at: run.started.parse().unwrap_or(visit.frame.now),
+        kind: kind(&run.verb).word(visit.frame.locale).to_owned(),
+        tone,
+        detail: run.detail.clone().unwrap_or_default(),
+    }
 }
 
 fn facts(visit: &Visit, set: &SetRecord) -> Vec<Fact> {
@@ -265,15 +279,7 @@ fn problems(visit: &Visit, set: &SetRecord) -> Vec<Alert> {
 
 fn artifact(line: &ArtifactLine) -> Artifact {
     let source = if line.source.is_empty() { line.name.clone() } else { format!("{} · {}", line.source, line.name) };
-    Artifact {
-        path: line.key.clone(),
-        source,
-        tone: Tone::Good,
-        plain: line.plain,
-        stored: line.size,
-        entries: None,
-        sha256: String::new(),
-    }
+    Artifact { path: line.key.clone(), source, tone: Tone::Good, plain: line.plain, stored: line.size }
 }
 
 fn copy(visit: &Visit, copy: &CopyRecord, stored: u64) -> Copy {
@@ -282,10 +288,8 @@ fn copy(visit: &Visit, copy: &CopyRecord, stored: u64) -> Copy {
         destination: copy.destination.clone(),
         tone,
         word: word.to_owned(),
-        finished: None,
         bytes: if copy.complete { stored } else { 0 },
         verified: copy.verified.as_deref().and_then(|text| text.parse().ok()),
-        kept: copy.problem.clone().unwrap_or_default(),
     }
 }
 
