@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 24] = [
+const ALLOWED: [(&str, &[&str]); 25] = [
     ("audit", &["owner"]),
     ("ports", &[]),
     ("owner", &[]),
@@ -29,6 +29,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("notify", &["ports", "schedule"]),
     ("report", &["catalog", "config", "trend"]),
     ("text", &["ports", "audit", "config", "retention", "monitor", "notify", "report"]),
+    ("page", &["text"]),
     (
         "job",
         &[

@@ -58,7 +58,9 @@ impl Check {
         let bad = self.hours.iter().filter(|tone| matches!(tone, Tone::Bad | Tone::Warn)).count();
         let label = match bad {
             0 => frame.t("últimas 24 horas: em ordem", "last 24 hours: good").to_owned(),
-            bad => format!("{} {bad}/{}", frame.t("últimas 24 horas: com problema em", "last 24 hours: with a problem in"), self.hours.len()),
+            bad => {
+                format!("{} {bad}/{}", frame.t("últimas 24 horas: com problema em", "last 24 hours: with a problem in"), self.hours.len())
+            }
         };
         let pieces: String = self.hours.iter().map(|tone| format!("<i class=\"{}\"></i>", tone.class())).collect();
         Html(format!("<div class=\"hours\" role=\"img\" aria-label=\"{label}\">{pieces}</div>"))

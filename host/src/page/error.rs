@@ -74,28 +74,56 @@ impl Fault {
         match self {
             Self::Request => (
                 ("O pedido não foi entendido", "The request was not understood"),
-                ("O formulário não está completo, ou é de uma sessão anterior. Volte, recarregue a página e envie de novo.", "The form is not whole, or of an earlier session. Go back, reload the page and send it again."),
+                (
+                    "O formulário não está completo, ou é de uma sessão anterior. Volte, recarregue a página e envie de novo.",
+                    "The form is not whole, or of an earlier session. Go back, reload the page and send it again.",
+                ),
             ),
             Self::Forbidden => (
                 ("Sem permissão", "Not permitted"),
-                ("Seu papel não permite isto. Um administrador pode mudá-lo em Usuários.", "Your role does not permit this. An administrator can change it under Users."),
+                (
+                    "Seu papel não permite isto. Um administrador pode mudá-lo em Usuários.",
+                    "Your role does not permit this. An administrator can change it under Users.",
+                ),
             ),
             Self::NotFound => (
                 ("Não encontrado", "Not found"),
-                ("Não há nada neste endereço. Pode ter sido removido pela retenção, ou o endereço está incompleto.", "There is nothing at this address. Retention may have removed it, or the address is not whole."),
+                (
+                    "Não há nada neste endereço. Pode ter sido removido pela retenção, ou o endereço está incompleto.",
+                    "There is nothing at this address. Retention may have removed it, or the address is not whole.",
+                ),
             ),
-            Self::Method => (("Não é possível assim", "Not like this"), ("Este endereço não aceita este tipo de pedido.", "This address does not take this kind of request.")),
+            Self::Method => (
+                ("Não é possível assim", "Not like this"),
+                ("Este endereço não aceita este tipo de pedido.", "This address does not take this kind of request."),
+            ),
             Self::Conflict => (
                 ("Algo mudou nesse meio tempo", "Something changed meanwhile"),
-                ("Outra pessoa ou tarefa foi mais rápida. Recarregue a página e veja como está agora.", "Somebody or something else was quicker. Reload the page and see how it is now."),
+                (
+                    "Outra pessoa ou tarefa foi mais rápida. Recarregue a página e veja como está agora.",
+                    "Somebody or something else was quicker. Reload the page and see how it is now.",
+                ),
             ),
-            Self::TooLarge => (("Grande demais", "Too large"), ("O que foi enviado é maior do que se aceita.", "What was sent is larger than is taken.")),
-            Self::TooMany => (("Pedidos demais", "Too many requests"), ("Aguarde um pouco e tente de novo.", "Wait a little and try again.")),
+            Self::TooLarge => {
+                (("Grande demais", "Too large"), ("O que foi enviado é maior do que se aceita.", "What was sent is larger than is taken."))
+            }
+            Self::TooMany => {
+                (("Pedidos demais", "Too many requests"), ("Aguarde um pouco e tente de novo.", "Wait a little and try again."))
+            }
             Self::Internal => (
                 ("Algo falhou no cofre", "Something failed in cofre"),
-                ("Os backups não dependem desta página e seguem no horário. O log diz o que houve.", "The backups do not depend on this page and go on at their time. The log says what happened."),
+                (
+                    "Os backups não dependem desta página e seguem no horário. O log diz o que houve.",
+                    "The backups do not depend on this page and go on at their time. The log says what happened.",
+                ),
             ),
-            Self::Busy => (("Ocupado", "Busy"), ("O cofre está iniciando ou ocupado demais. Tente de novo em instantes.", "cofre is starting, or too busy. Try again in a moment.")),
+            Self::Busy => (
+                ("Ocupado", "Busy"),
+                (
+                    "O cofre está iniciando ou ocupado demais. Tente de novo em instantes.",
+                    "cofre is starting, or too busy. Try again in a moment.",
+                ),
+            ),
         }
     }
 }

@@ -296,13 +296,24 @@ impl Reason {
             Self::Whole { destinations, finished } => {
                 let places = frame.count(u64::from(*destinations), "destino|destinos", "destination|destinations");
                 let age = frame.age(finished);
-                if pt { format!("O backup mais novo está completo em {places} e tem {age}.") } else { format!("The newest backup is whole at {places}, and is {age} old.") }
+                if pt {
+                    format!("O backup mais novo está completo em {places} e tem {age}.")
+                } else {
+                    format!("The newest backup is whole at {places}, and is {age} old.")
+                }
             }
             Self::Never => own("Ainda não existe nenhum backup.", "There is no backup yet."),
-            Self::Disabled => own("O backup automático está desabilitado: nada é executado no horário.", "Automatic backup is disabled: nothing runs by itself."),
+            Self::Disabled => own(
+                "O backup automático está desabilitado: nada é executado no horário.",
+                "Automatic backup is disabled: nothing runs by itself.",
+            ),
             Self::Late { newest: Some(newest) } => {
                 let age = frame.age(newest);
-                if pt { format!("O backup bom mais novo tem {age}: mais do que deveria.") } else { format!("The newest good backup is {age} old: more than it should be.") }
+                if pt {
+                    format!("O backup bom mais novo tem {age}: mais do que deveria.")
+                } else {
+                    format!("The newest good backup is {age} old: more than it should be.")
+                }
             }
             Self::Late { newest: None } => own("Não há nenhum backup bom.", "There is no good backup."),
             Self::Failed { at } => {
@@ -311,11 +322,19 @@ impl Reason {
             }
             Self::Incomplete { missing } => {
                 let names = listed(frame, missing);
-                if pt { format!("O último backup está incompleto. Faltando: {names}.") } else { format!("The last backup is not whole. Missing: {names}.") }
+                if pt {
+                    format!("O último backup está incompleto. Faltando: {names}.")
+                } else {
+                    format!("The last backup is not whole. Missing: {names}.")
+                }
             }
             Self::NotAt { destinations } => {
                 let names = listed(frame, destinations);
-                if pt { format!("O backup mais novo ainda não está em: {names}.") } else { format!("The newest backup is not yet at: {names}.") }
+                if pt {
+                    format!("O backup mais novo ainda não está em: {names}.")
+                } else {
+                    format!("The newest backup is not yet at: {names}.")
+                }
             }
             other => other.of_the_house(frame),
         }
@@ -327,24 +346,53 @@ impl Reason {
         let pt = frame.locale == Locale::PtBr;
         match self {
             Self::Damaged { destination, other_copy } => {
-                let rest = if *other_copy { own("Há outra cópia boa.", "Another copy is good.") } else { own("Não há outra cópia boa.", "No other copy is good.") };
-                if pt { format!("Uma cópia em {destination} está danificada. {rest}") } else { format!("A copy at {destination} is damaged. {rest}") }
+                let rest = if *other_copy {
+                    own("Há outra cópia boa.", "Another copy is good.")
+                } else {
+                    own("Não há outra cópia boa.", "No other copy is good.")
+                };
+                if pt {
+                    format!("Uma cópia em {destination} está danificada. {rest}")
+                } else {
+                    format!("A copy at {destination} is damaged. {rest}")
+                }
             }
             Self::LittleSpace { destination, days: Some(days) } => {
-                if pt { format!("O destino {destination} ficará cheio em cerca de {days} dias.") } else { format!("The destination {destination} will be full in about {days} days.") }
+                if pt {
+                    format!("O destino {destination} ficará cheio em cerca de {days} dias.")
+                } else {
+                    format!("The destination {destination} will be full in about {days} days.")
+                }
             }
             Self::LittleSpace { destination, days: None } => {
-                if pt { format!("O destino {destination} tem pouco espaço livre.") } else { format!("The destination {destination} has little space left.") }
+                if pt {
+                    format!("O destino {destination} tem pouco espaço livre.")
+                } else {
+                    format!("The destination {destination} has little space left.")
+                }
             }
-            Self::OneDestination => own("Há um só destino: configure pelo menos dois locais diferentes.", "There is only one destination: set up at least two different places."),
+            Self::OneDestination => own(
+                "Há um só destino: configure pelo menos dois locais diferentes.",
+                "There is only one destination: set up at least two different places.",
+            ),
             Self::NoDrill { days } => {
-                if pt { format!("Nenhuma restauração foi testada nos últimos {days} dias.") } else { format!("No restore was rehearsed in the last {days} days.") }
+                if pt {
+                    format!("Nenhuma restauração foi testada nos últimos {days} dias.")
+                } else {
+                    format!("No restore was rehearsed in the last {days} days.")
+                }
             }
             Self::Checks { failing: 1 } => own("Uma verificação de disponibilidade falha.", "One availability check fails."),
             Self::Checks { failing } => {
-                if pt { format!("{failing} verificações de disponibilidade falham.") } else { format!("{failing} availability checks fail.") }
+                if pt {
+                    format!("{failing} verificações de disponibilidade falham.")
+                } else {
+                    format!("{failing} availability checks fail.")
+                }
             }
-            Self::AuditBroken => own("O registro de auditoria foi alterado: a cadeia não confere.", "The audit log was altered: its chain does not hold."),
+            Self::AuditBroken => {
+                own("O registro de auditoria foi alterado: a cadeia não confere.", "The audit log was altered: its chain does not hold.")
+            }
             Self::Other { sentence, .. } => sentence.clone(),
             _ => String::new(),
         }
@@ -401,7 +449,11 @@ mod tests {
     fn every_reason_has_a_sentence_in_both_languages() {
         let text = |locale| {
             let frame = samples::frame(locale);
-            samples::reasons().iter().map(|reason| format!("{:?}: {}", reason.light(), reason.sentence(&frame))).collect::<Vec<_>>().join("\n")
+            samples::reasons()
+                .iter()
+                .map(|reason| format!("{:?}: {}", reason.light(), reason.sentence(&frame)))
+                .collect::<Vec<_>>()
+                .join("\n")
         };
         insta::assert_snapshot!(format!("{}\n\n{}", text(Locale::PtBr), text(Locale::En)));
     }

@@ -170,9 +170,12 @@ impl Capability {
             }
             Self::Directory { path: Some(path) } if pt => format!("Ler e gravar em um diretório deste servidor: `{path}`"),
             Self::Directory { path: Some(path) } => format!("Read and write one directory of this machine: `{path}`"),
-            Self::Directory { path: None } => {
-                locale.pick("Ler e gravar em um diretório deste servidor, que você escolhe", "Read and write one directory of this machine, which you choose").to_owned()
-            }
+            Self::Directory { path: None } => locale
+                .pick(
+                    "Ler e gravar em um diretório deste servidor, que você escolhe",
+                    "Read and write one directory of this machine, which you choose",
+                )
+                .to_owned(),
             Self::Delete => locale.pick("Excluir do destino o que gravou", "Remove from the destination what it stored").to_owned(),
         }
     }

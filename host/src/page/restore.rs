@@ -165,8 +165,12 @@ struct Milestone<'a> {
 
 /// The wizard as HTML.
 pub fn render(frame: &Frame, view: &Restore) -> String {
-    let names =
-        [frame.t("Conjunto", "Set"), frame.t("O que", "What"), frame.t("Para onde", "Where to"), frame.t("Conferir e confirmar", "Check and confirm")];
+    let names = [
+        frame.t("Conjunto", "Set"),
+        frame.t("O que", "What"),
+        frame.t("Para onde", "Where to"),
+        frame.t("Conferir e confirmar", "Check and confirm"),
+    ];
     let at = match view.step {
         Step::Set(_) => 0,
         Step::What(_) => 1,

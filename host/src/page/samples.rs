@@ -3,35 +3,35 @@
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::frame::{Frame, Section, Theme, UserBadge};
-use super::overview::{self, Light, Overview, Reason};
-use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
-use super::restore::{self, Restore, Step};
-use super::run::{self, Runs, Task};
 use super::account::{Account, Session, Totp};
 use super::audit::{self, Audit};
-use super::error::{ErrorView, Fault};
-use super::login::{Login, LoginFault, Setup};
-use super::people::{Token, Tokens, User, Users};
 use super::checks::{self, Checks};
+use super::error::{ErrorView, Fault};
+use super::form::{Field, Input, Keeper, Kept, schema_form, secret_fields};
+use super::frame::{Frame, Notice, Section, Theme, UserBadge};
+use super::login::{Login, LoginFault, Setup};
+use super::overview::{self, Light, Overview, Reason};
+use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
+use super::people::{Token, Tokens, User, Users};
 use super::plugins::{self, Capability, Plugins};
 use super::reports::{self, Report, Reports};
-use super::tenants::{self, Tenants};
-use super::form::{Field, Input, Keeper, Kept, schema_form, secret_fields};
+use super::restore::{self, Restore, Step};
+use super::run::{self, Runs, Task};
 use super::set::{self, Set};
-use super::settings::{self, Area};
 use super::sets::{self, Sets};
+use super::settings::{self, Area};
+use super::tenants::{self, Tenants};
 use crate::text::Locale;
 
 /// Words of the samples.
 #[derive(Clone, Copy)]
-pub(super) struct Words {
+pub(super) struct Words<'a> {
     pub(super) locale: Locale,
     /// What stands in the place of every text from outside.
-    pub(super) hostile: Option<&'static str>,
+    pub(super) hostile: Option<&'a str>,
 }
 
-impl Words {
+impl Words<'_> {
     pub(super) fn s(self, text: &str) -> String {
         self.hostile.unwrap_or(text).to_owned()
     }
@@ -66,7 +66,7 @@ pub(super) fn framed(w: Words, active: Section) -> Frame {
         zone: TimeZone::get("America/Sao_Paulo").expect("a zone"),
         now: now(),
         open: Section::ALL.to_vec(),
-        notice: None,
+        notice: w.hostile.map(|text| Notice { tone: Tone::Bad, text: text.to_owned() }),
     }
 }
 
@@ -149,7 +149,13 @@ pub(super) fn overview(w: Words) -> Overview {
     let good = || w.p("em dia", "up to date");
     let day = |back: i64| overview::Day {
         date: jiff::civil::date(2026, 3, 15).checked_sub(back.days()).expect("a day"),
-        tone: if back == 17 { Tone::Bad } else if back == 31 { Tone::Warn } else { Tone::Good },
+        tone: if back == 17 {
+            Tone::Bad
+        } else if back == 31 {
+            Tone::Warn
+        } else {
+            Tone::Good
+        },
         word: w.p("1 conjunto", "1 set"),
     };
     Overview {
@@ -165,7 +171,11 @@ pub(super) fn overview(w: Words) -> Overview {
             tone: Tone::Good,
             word: w.p("completo", "complete"),
         }),
-        next: Some(overview::Next { at: at("2026-03-16T02:00:00"), job: w.s("backup"), schedule: w.p("todos os dias às 02:00", "every day at 02:00") }),
+        next: Some(overview::Next {
+            at: at("2026-03-16T02:00:00"),
+            job: w.s("backup"),
+            schedule: w.p("todos os dias às 02:00", "every day at 02:00"),
+        }),
         stored: 61_u64 << 30,
         sets: 43,
         saving: Some(0.784),
@@ -206,7 +216,13 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
     let date = |back: i64| jiff::civil::date(2026, 3, 15).checked_sub(back.days()).expect("a day");
     let day = |back: i64| sets::Day {
         date: date(back),
-        tone: if back == 17 { Tone::Bad } else if back % 31 == 5 { Tone::Warn } else { Tone::Good },
+        tone: if back == 17 {
+            Tone::Bad
+        } else if back % 31 == 5 {
+            Tone::Warn
+        } else {
+            Tone::Good
+        },
         sets: 1,
     };
     let row = |back: i64| sets::Row {
@@ -313,8 +329,20 @@ pub(super) fn set(w: Words, artifacts: u64) -> Set {
             copy("google-drive", Tone::Good, w.p("completa", "complete")),
         ],
         history: vec![
-            proof("2026-03-15T03:30:00", w.p("verificação", "verification"), "nuvem", Tone::Good, w.p("487 MiB lidos e conferidos", "487 MiB read and found right")),
-            proof("2026-03-15T03:12:00", w.p("verificação", "verification"), "disco", Tone::Bad, w.s("sql/empresa3.sql.tar.gz.enc: sha256 differs")),
+            proof(
+                "2026-03-15T03:30:00",
+                w.p("verificação", "verification"),
+                "nuvem",
+                Tone::Good,
+                w.p("487 MiB lidos e conferidos", "487 MiB read and found right"),
+            ),
+            proof(
+                "2026-03-15T03:12:00",
+                w.p("verificação", "verification"),
+                "disco",
+                Tone::Bad,
+                w.s("sql/empresa3.sql.tar.gz.enc: sha256 differs"),
+            ),
         ],
         log: log(w),
         pin: None,
@@ -378,13 +406,21 @@ pub(super) fn task(w: Words, state: run::State) -> Task {
         ],
         destinations: vec![
             part("disco", Tone::Busy, w.p("copiando", "copying"), 161_606_195, Some(510_656_512), Some((180 << 20, 2))),
-            part("nuvem", Tone::Warn, w.p("tentando de novo em 30 s", "trying again in 30 s"), 71_606_195, Some(510_656_512), Some((5 << 20, 84))),
+            part(
+                "nuvem",
+                Tone::Warn,
+                w.p("tentando de novo em 30 s", "trying again in 30 s"),
+                71_606_195,
+                Some(510_656_512),
+                Some((5 << 20, 84)),
+            ),
         ],
         log: log(w),
         problems: if over { Vec::new() } else { vec![alert(w)] },
         result: if over { vec![fact(w, w.locale.pick("Banco restaurado", "Restored schema"), "empresa1_teste")] } else { Vec::new() },
         digests: if over {
-            let digest = |name: &str, matches| run::Digest { name: w.s(name), algorithm: w.s("CHECKSUM TABLE"), value: w.s("2887312990"), matches };
+            let digest =
+                |name: &str, matches| run::Digest { name: w.s(name), algorithm: w.s("CHECKSUM TABLE"), value: w.s("2887312990"), matches };
             vec![digest("empresa1_teste.pedidos", true), digest("empresa1_teste.sessoes", false)]
         } else {
             Vec::new()
@@ -458,7 +494,10 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
         actions: vec![
             w.p("Baixar 29,2 MiB de disco e conferir o SHA-256", "Fetch 29.2 MiB from disco, and compare its SHA-256"),
             w.p("Criar o banco empresa1_restaurado em principal", "Create the schema empresa1_restaurado at principal"),
-            w.p("Gravar 213 tabelas, 12 views e 4 rotinas, e conferir cada soma", "Write 213 tables, 12 views and 4 routines, and compare each checksum"),
+            w.p(
+                "Gravar 213 tabelas, 12 views e 4 rotinas, e conferir cada soma",
+                "Write 213 tables, 12 views and 4 routines, and compare each checksum",
+            ),
         ],
         facts: vec![fact(w, w.locale.pick("Tempo esperado", "Time expected"), "2 min")],
         warnings: Vec::new(),
@@ -483,7 +522,8 @@ pub(super) fn restores(w: Words) -> Vec<(&'static str, Restore)> {
     let mut warned = plan.clone();
     warned.warnings.push(alert(w));
     let restore_command = "cofre restore backup_2026_03_15_02_00_15 --only empresa1 --as empresa1_restaurado";
-    let refused = restore::PickWhere { download: Err(w.s("too large")), schema: None, target: "directory".to_owned(), ..pick_where.clone() };
+    let refused =
+        restore::PickWhere { download: Err(w.s("too large")), schema: None, target: "directory".to_owned(), ..pick_where.clone() };
     vec![
         ("restore-set", view(Step::Set(pick_set), 0, "cofre restore")),
         ("restore-what", view(Step::What(artifacts), 1, "cofre restore backup_2026_03_15_02_00_15")),
@@ -558,7 +598,9 @@ fn worded(w: Words, fields: &mut [Field]) {
         (field.name, field.label, field.help) = (text.to_owned(), text.to_owned(), text.to_owned());
         field.fault = Some(text.to_owned());
         match &mut field.input {
-            Input::Text { value, default, .. } | Input::Number { value, default, .. } => (*value, *default) = (text.to_owned(), text.to_owned()),
+            Input::Text { value, default, .. } | Input::Number { value, default, .. } => {
+                (*value, *default) = (text.to_owned(), text.to_owned())
+            }
             Input::Choice { choices } => {
                 for choice in choices {
                     (choice.value, choice.label) = (text.to_owned(), text.to_owned());
@@ -577,7 +619,9 @@ fn editor(w: Words, area: Area, (name, plugin): (&str, &str), mut fields: Vec<Fi
     worded(w, &mut fields);
     let item = |name: &str, summary: &str, tone, word: String| settings::Item { name: w.s(name), summary: w.s(summary), tone, word };
     let (items, plugins, trial) = match area {
-        Area::Databases => (vec![item("principal", "localhost:3306, backup_user", Tone::Good, w.p("conecta", "connects"))], Vec::new(), None),
+        Area::Databases => {
+            (vec![item("principal", "localhost:3306, backup_user", Tone::Good, w.p("conecta", "connects"))], Vec::new(), None)
+        }
         Area::Directories => (vec![item("/var/www/data", "cache/, *.tmp", Tone::Good, w.p("em ordem", "good"))], Vec::new(), None),
         Area::Destinations | Area::Notifiers => (
             vec![
@@ -630,7 +674,11 @@ pub(super) fn directories(w: Words) -> settings::Editor {
 
 pub(super) fn destinations(w: Words) -> settings::Editor {
     let mut fields = schema_form(&schema(), &settings(), w.locale);
-    let needs = [("access_key_id", "Identifier of the key", false), ("secret_access_key", "The key itself", false), ("session_token", "Token", true)];
+    let needs = [
+        ("access_key_id", "Identifier of the key", false),
+        ("secret_access_key", "The key itself", false),
+        ("session_token", "Token", true),
+    ];
     let needs = needs.map(|(name, summary, optional)| (name.to_owned(), summary.to_owned(), optional));
     fields.extend(secret_fields(&needs, |name| (name != "session_token").then(|| file("/etc/cofre/s3-key")).flatten()));
     if let Some(field) = fields.iter_mut().find(|field| field.name == "settings.part_size") {
@@ -640,7 +688,13 @@ pub(super) fn destinations(w: Words) -> settings::Editor {
 }
 
 pub(super) fn schedules(w: Words) -> settings::Schedules {
-    let now = settings::Job { name: "backup".to_owned(), action: "run".to_owned(), schedule: "0 2 * * *".to_owned(), catch_up: true, ..settings::Job::default() };
+    let now = settings::Job {
+        name: "backup".to_owned(),
+        action: "run".to_owned(),
+        schedule: "0 2 * * *".to_owned(),
+        catch_up: true,
+        ..settings::Job::default()
+    };
     let job = |name: &str, action: String, schedule: &str, words: String, next: &[&str]| settings::Scheduled {
         name: w.s(name),
         action,
@@ -699,8 +753,14 @@ pub(super) fn settings_overview(w: Words) -> settings::Overview {
     };
     settings::Overview {
         enabled: true,
-        areas: Area::ALL.into_iter().map(|area| (area, summary(area), if area == Area::Destinations { Tone::Warn } else { Tone::Good })).collect(),
-        facts: vec![fact(w, w.locale.pick("Arquivo", "File"), "/etc/cofre/cofre.toml"), fact(w, w.locale.pick("Alterado", "Changed"), "12/03/2026 10:12, maria")],
+        areas: Area::ALL
+            .into_iter()
+            .map(|area| (area, summary(area), if area == Area::Destinations { Tone::Warn } else { Tone::Good }))
+            .collect(),
+        facts: vec![
+            fact(w, w.locale.pick("Arquivo", "File"), "/etc/cofre/cofre.toml"),
+            fact(w, w.locale.pick("Alterado", "Changed"), "12/03/2026 10:12, maria"),
+        ],
         faults: w.hostile.map(str::to_owned).into_iter().collect(),
         may_write: true,
     }
@@ -721,12 +781,15 @@ pub(super) fn difference(w: Words) -> settings::Difference {
             line(Added, "settings = { region = \"sa-east-1\", bucket = \"copias\" }"),
         ],
         faults: w.hostile.map(str::to_owned).into_iter().collect(),
-        consequences: vec![w.p("O plug-in `s3` precisará de acesso a `copias.s3.sa-east-1.amazonaws.com:443`.", "The plug-in `s3` will need to reach `copias.s3.sa-east-1.amazonaws.com:443`.")],
+        consequences: vec![w.p(
+            "O plug-in `s3` precisará de acesso a `copias.s3.sa-east-1.amazonaws.com:443`.",
+            "The plug-in `s3` will need to reach `copias.s3.sa-east-1.amazonaws.com:443`.",
+        )],
         carried: vec![("proposal".to_owned(), w.s("9f3c"))],
     }
 }
 
-pub(super) fn tenants(w: Words, number: u32) -> Tenants {
+pub(super) fn tenants(w: Words, number: u32, deliveries: usize) -> Tenants {
     let delivery = |time: &str, tenant: &str, tone, word: String, expires: Option<&str>| tenants::Delivery {
         at: at(time),
         tenant: w.s(tenant),
@@ -758,8 +821,18 @@ pub(super) fn tenants(w: Words, number: u32) -> Tenants {
         }),
         deliveries: vec![
             delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered"), None),
-            delivery("2026-03-10T09:02:00", "empresa7", Tone::Busy, w.p("na fila de envio", "waiting to be sent"), Some("2026-03-13T09:02:00")),
-        ],
+            delivery(
+                "2026-03-10T09:02:00",
+                "empresa7",
+                Tone::Busy,
+                w.p("na fila de envio", "waiting to be sent"),
+                Some("2026-03-13T09:02:00"),
+            ),
+        ]
+        .into_iter()
+        .cycle()
+        .take(deliveries)
+        .collect(),
         pager: pager(w),
         may_deliver: true,
         command: w.s("cofre tenant backup empresa1 --email contato@empresa1.example"),
@@ -777,11 +850,19 @@ pub(super) fn plugins(w: Words) -> Plugins {
         signed_by: (state == plugins::State::Approved).then(|| w.p("assinado pelo cofre", "signed by cofre")),
         approved: (state == plugins::State::Approved).then(|| (w.s("root"), at("2026-01-02T10:00:00"))),
         may,
-        differences: if state == plugins::State::Changed { vec![w.p("pede também `*.example.net:443`", "also asks for `*.example.net:443`")] } else { Vec::new() },
+        differences: if state == plugins::State::Changed {
+            vec![w.p("pede também `*.example.net:443`", "also asks for `*.example.net:443`")]
+        } else {
+            Vec::new()
+        },
         used_by: vec![w.s("nuvem")],
         limits: vec![plugins::Limit { name: w.p("Memória", "Memory"), value: w.s("256 MiB"), hits: 2 }],
     };
-    let network = |granted| Capability::Network { target: w.s("minha-empresa-backup.s3.sa-east-1.amazonaws.com:443"), reason: w.s("the bucket's address"), granted };
+    let network = |granted| Capability::Network {
+        target: w.s("minha-empresa-backup.s3.sa-east-1.amazonaws.com:443"),
+        reason: w.s("the bucket's address"),
+        granted,
+    };
     let secret = |optional| Capability::Secret { name: w.s("secret_access_key"), summary: w.s("the key itself"), optional };
     let directory = |path: Option<&str>| Capability::Directory { path: path.map(|path| w.s(path)) };
     Plugins {
@@ -828,7 +909,7 @@ pub(super) fn report(w: Words) -> Report {
     }
 }
 
-pub(super) fn audit(w: Words, whole: bool) -> Audit {
+pub(super) fn audit(w: Words, whole: bool, entries: usize) -> Audit {
     let entry = |number, time: &str, action: String, object: &str, tone, outcome: String| audit::Entry {
         number,
         at: at(time),
@@ -841,7 +922,11 @@ pub(super) fn audit(w: Words, whole: bool) -> Audit {
     };
     Audit {
         chain: if whole {
-            audit::Chain::Whole { entries: 10_482, head: if w.hostile.is_some() { w.s("") } else { digest(11) }, checked: at("2026-03-15T07:00:00") }
+            audit::Chain::Whole {
+                entries: 10_482,
+                head: if w.hostile.is_some() { w.s("") } else { digest(11) },
+                checked: at("2026-03-15T07:00:00"),
+            }
         } else {
             audit::Chain::Broken { findings: vec![w.p("o registro 311 não é o que foi escrito", "entry 311 is not what was written")] }
         },
@@ -849,10 +934,21 @@ pub(super) fn audit(w: Words, whole: bool) -> Audit {
         by: w.hostile.unwrap_or("").to_owned(),
         day: None,
         entries: vec![
-            entry(10_482, "2026-03-15T07:30:02", w.p("backup", "backup"), "backup_2026_03_15_07_30_02", Tone::Busy, w.p("iniciado", "begun")),
+            entry(
+                10_482,
+                "2026-03-15T07:30:02",
+                w.p("backup", "backup"),
+                "backup_2026_03_15_07_30_02",
+                Tone::Busy,
+                w.p("iniciado", "begun"),
+            ),
             entry(10_481, "2026-03-14T16:11:30", w.p("entrega a cliente", "tenant delivery"), "empresa1", Tone::Good, w.p("feito", "done")),
             entry(10_480, "2026-03-14T15:00:12", w.p("restauração", "restore"), "empresa1_teste", Tone::Bad, w.p("falhou", "failed")),
-        ],
+        ]
+        .into_iter()
+        .cycle()
+        .take(entries)
+        .collect(),
         pager: pager(w),
         command: w.s("cofre audit list"),
     }
@@ -876,7 +972,13 @@ pub(super) fn checks(w: Words) -> Checks {
         checks: vec![
             check("apache", w.p("serviço", "service"), (Tone::Bad, 5), "failed", w.p("não está rodando", "does not run")),
             check("principal", w.p("banco de dados", "database"), (Tone::Good, 0), "12 ms", w.s("10.11.6-MariaDB")),
-            check("disco-raiz", w.p("espaço livre", "free space"), (Tone::Warn, 0), "21 %", w.p("21,0 GiB livres de 98,0 GiB", "21.0 GiB free of 98.0 GiB")),
+            check(
+                "disco-raiz",
+                w.p("espaço livre", "free space"),
+                (Tone::Warn, 0),
+                "21 %",
+                w.p("21,0 GiB livres de 98,0 GiB", "21.0 GiB free of 98.0 GiB"),
+            ),
         ],
     }
 }
@@ -978,7 +1080,11 @@ pub(super) fn tokens(w: Words) -> Tokens {
 }
 
 pub(super) fn errors(w: Words) -> Vec<(&'static str, ErrorView)> {
-    let view = |fault| ErrorView { fault, detail: Some(w.p("Falta a permissão `config:write`.", "The scope `config:write` is missing.")), trace: Some(w.s("5f3a")) };
+    let view = |fault| ErrorView {
+        fault,
+        detail: Some(w.p("Falta a permissão `config:write`.", "The scope `config:write` is missing.")),
+        trace: Some(w.s("5f3a")),
+    };
     vec![
         ("error-400", view(Fault::Request)),
         ("error-403", view(Fault::Forbidden)),

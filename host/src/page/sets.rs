@@ -166,7 +166,8 @@ fn months(frame: &Frame, days: &[Day]) -> Vec<Month> {
 fn month(frame: &Frame, start: Date, days: &[Day]) -> Month {
     let mut cells = vec![Cell::default(); usize::from(start.weekday().since(Weekday::Sunday).unsigned_abs())];
     for number in 1..=start.days_in_month() {
-        let found = days.iter().find(|day| day.date.year() == start.year() && day.date.month() == start.month() && day.date.day() == number);
+        let found =
+            days.iter().find(|day| day.date.year() == start.year() && day.date.month() == start.month() && day.date.day() == number);
         cells.push(Cell { day: number, link: found.map(|day| link(frame, day)) });
     }
     cells.resize(cells.len().next_multiple_of(7), Cell::default());
@@ -182,7 +183,13 @@ fn link(frame: &Frame, day: &Day) -> Link {
         Tone::Plain | Tone::Busy => "p",
     };
     let sets = frame.count(day.sets, "conjunto|conjuntos", "set|sets");
-    Link { date: day.date, class, label: format!("{}: {sets}, {}", frame.date(day.date), day.tone.word(frame.locale)) }
+    // What is seen, the number of the day, stands in what is heard.
+    let (number, month, year) = (day.date.day(), month_name(day.date.month(), frame.locale), day.date.year());
+    let date = match frame.locale {
+        Locale::PtBr => format!("{number} de {month} de {year}"),
+        Locale::En => format!("{number} {month} {year}"),
+    };
+    Link { date: day.date, class, label: format!("{date}: {sets}, {}", day.tone.word(frame.locale)) }
 }
 
 /// Name of a month, 1 to 12.

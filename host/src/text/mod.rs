@@ -14,6 +14,7 @@ mod report;
 mod tenant;
 mod trial;
 
+pub use crate::config::format_size;
 pub use alert::{AlertText, alert_text};
 pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};

@@ -181,11 +181,8 @@ impl Frame {
             Keeper::Command => self.t("Comando que a imprime", "Command that prints it"),
             Keeper::Systemd => self.t("Credencial do systemd", "Credential of systemd"),
         };
-        let keeper = |keeper: Keeper| Choice {
-            value: keeper.name().to_owned(),
-            label: label(keeper).to_owned(),
-            chosen: kept == Some(keeper),
-        };
+        let keeper =
+            |keeper: Keeper| Choice { value: keeper.name().to_owned(), label: label(keeper).to_owned(), chosen: kept == Some(keeper) };
         let part = FieldPart { frame: self, field, id: id(&field.name), keepers: Keeper::ALL.into_iter().map(keeper).collect() };
         Html(written(&part))
     }

@@ -44,7 +44,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn group(&mut self, properties: &'a Map<String, Value>, current: Option<&Map<String, Value>>, (path, depth): (&str, usize)) -> Map<String, Value> {
+    fn group(
+        &mut self,
+        properties: &'a Map<String, Value>,
+        current: Option<&Map<String, Value>>,
+        (path, depth): (&str, usize),
+    ) -> Map<String, Value> {
         let mut read = current.cloned().unwrap_or_default();
         for (key, inner) in properties {
             let (name, now) = (format!("{path}.{key}"), current.and_then(|current| current.get(key)));
@@ -79,7 +84,11 @@ impl<'a> Reader<'a> {
             Shape::Number { whole, .. } => {
                 let number = number(text.filter(|text| !text.is_empty())?, *whole);
                 if number.is_none() {
-                    let (portuguese, english) = if *whole { ("não é um número inteiro", "is not a whole number") } else { ("não é um número", "is not a number") };
+                    let (portuguese, english) = if *whole {
+                        ("não é um número inteiro", "is not a whole number")
+                    } else {
+                        ("não é um número", "is not a number")
+                    };
                     self.faults.push((name.to_owned(), self.locale.pick(portuguese, english).to_owned()));
                 }
                 number.map(Value::Number)
@@ -145,7 +154,11 @@ mod tests {
 
     #[test]
     fn a_form_that_nobody_touched_changes_nothing() {
-        for current in [samples::settings(), json!({ "bucket": "b" }), json!({ "bucket": "b", "path_style": false, "parallel": 4, "tags": ["a", "b"] })] {
+        for current in [
+            samples::settings(),
+            json!({ "bucket": "b" }),
+            json!({ "bucket": "b", "path_style": false, "parallel": 4, "tags": ["a", "b"] }),
+        ] {
             let fields = schema_form(&samples::schema(), &current, Locale::En);
             let read = read_form(&samples::schema(), &current, &untouched(&fields), Locale::En);
             assert_eq!(read, Read { settings: current, faults: Vec::new() });
@@ -186,7 +199,9 @@ mod tests {
 
     #[test]
     fn a_secret_is_only_a_place() {
-        let posted = |kind: &str, place: &str| vec![("secrets.k.kind".to_owned(), kind.to_owned()), ("secrets.k.place".to_owned(), place.to_owned())];
+        let posted = |kind: &str, place: &str| {
+            vec![("secrets.k.kind".to_owned(), kind.to_owned()), ("secrets.k.place".to_owned(), place.to_owned())]
+        };
         assert_eq!(read_secret("secrets.k", &posted("env", " S3_KEY ")), Some(Kept { keeper: Keeper::Env, place: "S3_KEY".to_owned() }));
         assert_eq!(read_secret("secrets.k", &posted("elsewhere", "x")), None);
         assert_eq!(read_secret("secrets.k", &posted("file", " ")), None);
@@ -205,7 +220,8 @@ mod tests {
         ];
         leaf.prop_recursive(4, 24, 6, |inner| {
             prop_oneof![
-                prop::collection::hash_map("[a-z]{1,3}", inner.clone(), 0..5).prop_map(|map| json!({ "type": "object", "properties": map, "$defs": map })),
+                prop::collection::hash_map("[a-z]{1,3}", inner.clone(), 0..5)
+                    .prop_map(|map| json!({ "type": "object", "properties": map, "$defs": map })),
                 prop::collection::vec(inner.clone(), 0..3).prop_map(|list| json!({ "allOf": list, "anyOf": list })),
                 inner.prop_map(|items| json!({ "type": "array", "items": items })),
             ]

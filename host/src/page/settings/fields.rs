@@ -122,13 +122,21 @@ pub fn database_fields(now: &Database, locale: Locale) -> Vec<Field> {
     let make = Maker(locale);
     let port = Input::Number { value: now.port.clone(), whole: true, least: Some(1.0), most: Some(65_535.0), default: "3306".to_owned() };
     vec![
-        needed(make.text("name", ("Nome", "Name"), ("Como o cofre chama este servidor.", "What cofre calls this server."), (&now.name, ""))),
+        needed(make.text(
+            "name",
+            ("Nome", "Name"),
+            ("Como o cofre chama este servidor.", "What cofre calls this server."),
+            (&now.name, ""),
+        )),
         make.text("host", ("Host do Banco", "Host"), ("", ""), (&now.host, "localhost")),
         make.field("port", ("Porta", "Port"), ("", ""), port),
         make.text(
             "socket",
             ("Socket", "Socket"),
-            ("Em vez de host e porta, por exemplo `/run/mysqld/mysqld.sock`.", "Instead of host and port, for example `/run/mysqld/mysqld.sock`."),
+            (
+                "Em vez de host e porta, por exemplo `/run/mysqld/mysqld.sock`.",
+                "Instead of host and port, for example `/run/mysqld/mysqld.sock`.",
+            ),
             (&now.socket, ""),
         ),
         needed(make.text("user", ("Usuário", "User"), ("", ""), (&now.user, "backup_user"))),
@@ -145,11 +153,19 @@ pub fn database_fields(now: &Database, locale: Locale) -> Vec<Field> {
             ("`*` vale por qualquer texto.", "`*` stands for any text."),
             &now.exclude_schemas,
         ),
-        make.lines("exclude_tables", ("Tabelas excluídas", "Excluded tables"), ("Ficam de fora, por exemplo `*.tmp_*`.", "Left out whole, for example `*.tmp_*`."), &now.exclude_tables),
+        make.lines(
+            "exclude_tables",
+            ("Tabelas excluídas", "Excluded tables"),
+            ("Ficam de fora, por exemplo `*.tmp_*`.", "Left out whole, for example `*.tmp_*`."),
+            &now.exclude_tables,
+        ),
         make.lines(
             "exclude_rows",
             ("Tabelas sem linhas", "Tables without rows"),
-            ("A definição fica, as linhas não: por exemplo `*.sessions`.", "The definition is kept, the rows are not: for example `*.sessions`."),
+            (
+                "A definição fica, as linhas não: por exemplo `*.sessions`.",
+                "The definition is kept, the rows are not: for example `*.sessions`.",
+            ),
             &now.exclude_rows,
         ),
     ]
@@ -163,7 +179,10 @@ pub fn directory_fields(now: &Directory, locale: Locale) -> Vec<Field> {
         make.lines(
             "exclude",
             ("Exclusões", "Exclusions"),
-            ("Como no `.gitignore`, a partir do diretório: `cache/`, `*.tmp`, `!manter.tmp`.", "As in `.gitignore`, from the directory on: `cache/`, `*.tmp`, `!keep.tmp`."),
+            (
+                "Como no `.gitignore`, a partir do diretório: `cache/`, `*.tmp`, `!manter.tmp`.",
+                "As in `.gitignore`, from the directory on: `cache/`, `*.tmp`, `!keep.tmp`.",
+            ),
             &now.exclude,
         ),
         make.flag(
@@ -184,7 +203,12 @@ pub fn directory_fields(now: &Directory, locale: Locale) -> Vec<Field> {
             ("Maiores ficam de fora, com um aviso: por exemplo `10GiB`.", "Larger ones are left out, with a warning: for example `10GiB`."),
             (&now.max_file_size, ""),
         ),
-        make.text("tenant", ("Cliente", "Tenant"), ("De qual cliente é, se for de um.", "Whose it is, if it is a tenant's."), (&now.tenant, "")),
+        make.text(
+            "tenant",
+            ("Cliente", "Tenant"),
+            ("De qual cliente é, se for de um.", "Whose it is, if it is a tenant's."),
+            (&now.tenant, ""),
+        ),
     ]
 }
 
@@ -205,7 +229,12 @@ pub fn job_fields(now: &Job, locale: Locale) -> Vec<Field> {
     };
     vec![
         needed(make.text("name", ("Nome", "Name"), ("", ""), (&now.name, ""))),
-        needed(make.field("action", ("O que faz", "What it does"), ("", ""), Input::Choice { choices: actions.into_iter().map(action).collect() })),
+        needed(make.field(
+            "action",
+            ("O que faz", "What it does"),
+            ("", ""),
+            Input::Choice { choices: actions.into_iter().map(action).collect() },
+        )),
         needed(make.text(
             "schedule",
             ("Horário", "Schedule"),
@@ -216,8 +245,18 @@ pub fn job_fields(now: &Job, locale: Locale) -> Vec<Field> {
             (&now.schedule, "0 2 * * *"),
         )),
         make.text("time_zone", ("Fuso horário", "Time zone"), ("", ""), (&now.time_zone, "America/Sao_Paulo")),
-        make.lines("only", ("Somente", "Only"), ("Bancos ou diretórios; sem nenhum: tudo.", "Databases or directories; none: everything."), &now.only),
-        make.lines("not_between", ("Não entre", "Not between"), ("Por exemplo `08:00-18:00`: começa depois.", "For example `08:00-18:00`: begins after it."), &now.not_between),
+        make.lines(
+            "only",
+            ("Somente", "Only"),
+            ("Bancos ou diretórios; sem nenhum: tudo.", "Databases or directories; none: everything."),
+            &now.only,
+        ),
+        make.lines(
+            "not_between",
+            ("Não entre", "Not between"),
+            ("Por exemplo `08:00-18:00`: começa depois.", "For example `08:00-18:00`: begins after it."),
+            &now.not_between,
+        ),
         make.text("timeout", ("Tempo máximo", "Longest time"), ("", ""), (&now.timeout, "6h")),
         make.flag(
             "catch_up",
@@ -233,7 +272,12 @@ pub fn retention_fields(now: &RetentionRules, locale: Locale) -> Vec<Field> {
     let make = Maker(locale);
     vec![
         make.count("keep_last", ("Últimas versões mantidas sempre", "Newest versions always kept"), &now.keep_last),
-        make.text("keep_within", ("Manter todos os mais novos que", "Keep all that are younger than"), ("Por exemplo `30d`.", "For example `30d`."), (&now.keep_within, "30d")),
+        make.text(
+            "keep_within",
+            ("Manter todos os mais novos que", "Keep all that are younger than"),
+            ("Por exemplo `30d`.", "For example `30d`."),
+            (&now.keep_within, "30d"),
+        ),
         make.count("keep_daily", ("Diários", "Daily"), &now.keep_daily),
         make.count("keep_weekly", ("Semanais", "Weekly"), &now.keep_weekly),
         make.count("keep_monthly", ("Mensais", "Monthly"), &now.keep_monthly),

@@ -32,8 +32,7 @@ pub enum Area {
 
 impl Area {
     /// All of them, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Databases, Self::Directories, Self::Destinations, Self::Notifiers, Self::Schedules, Self::Retention];
+    pub const ALL: [Self; 6] = [Self::Databases, Self::Directories, Self::Destinations, Self::Notifiers, Self::Schedules, Self::Retention];
 
     /// The last part of its address.
     pub fn name(self) -> &'static str {
