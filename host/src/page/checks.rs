@@ -62,7 +62,7 @@ impl Check {
                 format!("{} {bad}/{}", frame.t("últimas 24 horas: com problema em", "last 24 hours: with a problem in"), self.hours.len())
             }
         };
-        let pieces: String = self.hours.iter().map(|tone| format!("<i class=\"{}\"></i>", tone.class())).collect();
+        let pieces = self.hours.iter().map(|tone| format!("<i class=\"{}\"></i>", tone.class())).collect::<Vec<_>>().concat();
         Html(format!("<div class=\"hours\" role=\"img\" aria-label=\"{label}\">{pieces}</div>"))
     }
 }
