@@ -46,8 +46,11 @@
     if (!id || busy.has(id) || typing) return;
     busy.add(id);
     try {
-      const answer = await fetch(part.dataset.refresh, { credentials: "same-origin", headers: { Accept: "text/html", "X-Part": "1" } });
-      if (answer.redirected || answer.status === 401) return location.reload();
+      const address = new URL(part.dataset.refresh, location);
+      if (address.pathname === location.pathname) address.search = location.search;
+      // The header says that nobody is at the keyboard, so that it does not keep a session from ending.
+      const answer = await fetch(address, { credentials: "same-origin", headers: { Accept: "text/html", "X-Refresh": "1" } });
+      if (answer.redirected || answer.status === 401) return location.assign(location.pathname + location.search);
       if (!answer.ok) throw new Error(answer.status);
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(id);
       const old = document.getElementById(id);

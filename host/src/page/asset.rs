@@ -1,5 +1,5 @@
-//! The files beside the pages: one stylesheet, one script, the icons. Each is embedded, and has the digest of its content in its address, so
-//! that a browser may keep it for ever.
+//! The files beside the pages: one stylesheet, one script, the icons. Each is embedded, and has the digest of its content in its address,
+//! so that a browser may keep it for ever.
 
 use std::sync::LazyLock;
 

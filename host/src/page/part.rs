@@ -215,7 +215,8 @@ impl Frame {
     pub(super) fn command(&self, command: &str) -> Html {
         let (command, copy) = (escaped(command), self.t("Copiar", "Copy"));
         Html(format!(
-            "<div class=\"command\"><code tabindex=\"0\">{command}</code><button type=\"button\" class=\"small quiet\" data-copy hidden>{}{copy}</button></div>",
+            "<div class=\"command\"><code tabindex=\"0\">{command}</code>\
+             <button type=\"button\" class=\"small quiet\" data-copy hidden>{}{copy}</button></div>",
             self.icon("copy")
         ))
     }
@@ -225,7 +226,8 @@ impl Frame {
     pub(super) fn plot(&self, plot: &Plot) -> Html {
         let (title, summary) = (escaped(&plot.title), escaped(&plot.summary));
         Html(format!(
-            "<figure class=\"plot\"><figcaption><b>{title}</b> <span>{summary}</span></figcaption><div aria-hidden=\"true\">{}</div></figure>",
+            "<figure class=\"plot\"><figcaption><b>{title}</b> <span>{summary}</span></figcaption>\
+             <div aria-hidden=\"true\">{}</div></figure>",
             plot.svg
         ))
     }
@@ -235,7 +237,8 @@ impl Frame {
     pub(super) fn meter(&self, share: impl Given<f64>, label: &str, tone: impl Given<Tone>) -> Html {
         let (share, label) = (share.get().clamp(0.0, 1.0) * 100.0, escaped(label));
         Html(format!(
-            "<svg class=\"meter {}\" role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\"><rect class=\"track\" width=\"100\" height=\"6\"/><rect class=\"fill\" width=\"{share:.1}\" height=\"6\"/></svg>",
+            "<svg class=\"meter {}\" role=\"img\" aria-label=\"{label}\" viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\">\
+             <rect class=\"track\" width=\"100\" height=\"6\"/><rect class=\"fill\" width=\"{share:.1}\" height=\"6\"/></svg>",
             tone.get().class()
         ))
     }

@@ -40,8 +40,8 @@ pub struct User {
 
 /// What `/tokens` shows.
 ///
-/// Its forms post to `/tokens`: `action` = `create` (`name`, `scope` (many), `tenants` (one a line), `days` (empty: no end)), `revoke` (`id`).
-/// The answer to `create` is this page with `made`, and is never kept by a browser.
+/// Its forms post to `/tokens`: `action` = `create` (`name`, `scope` (many), `tenants` (one a line), `days` (empty: no end)), `revoke`
+/// (`id`). The answer to `create` is this page with `made`, and is never kept by a browser.
 #[derive(Clone)]
 pub struct Tokens {
     /// The tokens.

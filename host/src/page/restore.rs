@@ -1,5 +1,5 @@
-//! The restore wizard: set, what, where, what will happen. Each step is a GET whose query carries what was chosen before, so that one can go
-//! back, or send somebody the address; only the last one posts.
+//! The restore wizard: set, what, where, what will happen. Each step is a GET whose query carries what was chosen before, so that one can
+//! go back, or send somebody the address; only the last one posts.
 
 use askama::Template;
 use jiff::Timestamp;

@@ -98,7 +98,8 @@ pub enum State {
 /// What the page `/runs/{task}` shows.
 ///
 /// With `may_cancel` its form posts to its own address: `action` = `cancel`. What comes by SSE at `events` makes the page ask for itself
-/// again, at most once a second; events named `log` are appended to the log, as text or as JSON with `line`, `text` or `message`; `end` ends it.
+/// again, at most once a second; events named `log` are appended to the log, as text or as JSON with `line`, `text` or `message`; `end`
+/// ends it.
 #[derive(Debug, Clone)]
 pub struct Task {
     /// Its name in addresses.

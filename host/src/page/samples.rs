@@ -1,4 +1,5 @@
-//! Views as a small company has them, for the tests: in harmless words, or with one text in the place of every word that comes from outside.
+//! Views as a small company has them, for the tests: in harmless words, or with one text in the place of every word that comes from
+//! outside.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -8,7 +9,7 @@ use super::audit::{self, Audit};
 use super::checks::{self, Checks};
 use super::error::{ErrorView, Fault};
 use super::form::{Field, Input, Keeper, Kept, schema_form, secret_fields};
-use super::frame::{Frame, Section, Theme, UserBadge};
+use super::frame::{Frame, Notice, Section, Theme, UserBadge};
 use super::login::{Login, LoginFault, Setup};
 use super::overview::{self, Light, Overview, Reason};
 use super::part::{Alert, Choice, Fact, Html, LogLine, Pager, Plot, Tone};
@@ -25,13 +26,13 @@ use crate::text::Locale;
 
 /// Words of the samples.
 #[derive(Clone, Copy)]
-pub(super) struct Words {
+pub(super) struct Words<'a> {
     pub(super) locale: Locale,
     /// What stands in the place of every text from outside.
-    pub(super) hostile: Option<&'static str>,
+    pub(super) hostile: Option<&'a str>,
 }
 
-impl Words {
+impl Words<'_> {
     pub(super) fn s(self, text: &str) -> String {
         self.hostile.unwrap_or(text).to_owned()
     }
@@ -66,7 +67,7 @@ pub(super) fn framed(w: Words, active: Section) -> Frame {
         zone: TimeZone::get("America/Sao_Paulo").expect("a zone"),
         now: now(),
         open: Section::ALL.to_vec(),
-        notice: None,
+        notice: w.hostile.map(|text| Notice { tone: Tone::Bad, text: text.to_owned() }),
     }
 }
 
@@ -110,16 +111,18 @@ pub(super) fn alert(w: Words) -> Alert {
 
 pub(super) fn plot(w: Words, title: &str) -> Plot {
     let points: Vec<String> = (0..60).map(|x| format!("{},{}", 84 + x * 5, 150 - x - (x * 37 % 11))).collect();
-    let labels: String = (0..5)
+    let labels = (0..5)
         .map(|nth| {
             let y = 20 + nth * 36;
             format!(
                 "<line opacity=\"1\" stroke=\"#E1E6EA\" stroke-width=\"1\" x1=\"84\" y1=\"{y}\" x2=\"404\" y2=\"{y}\"/>\
-                 <text x=\"75\" y=\"{y}\" dy=\"0.5ex\" text-anchor=\"end\" font-family=\"sans-serif\" font-size=\"9.7\" opacity=\"1\" fill=\"#3B4550\">{} GiB</text>",
+                 <text x=\"75\" y=\"{y}\" dy=\"0.5ex\" text-anchor=\"end\" font-family=\"sans-serif\" \
+                 font-size=\"9.7\" opacity=\"1\" fill=\"#3B4550\">{} GiB</text>",
                 10 - 2 * nth
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let svg = format!(
         "<svg width=\"420\" height=\"200\" viewBox=\"0 0 420 200\" xmlns=\"http://www.w3.org/2000/svg\">\
          <rect x=\"0\" y=\"0\" width=\"420\" height=\"200\" opacity=\"1\" fill=\"#FFFFFF\" stroke=\"none\"/>{labels}\
@@ -583,7 +586,7 @@ fn worded(w: Words, fields: &mut [Field]) {
         field.fault = Some(text.to_owned());
         match &mut field.input {
             Input::Text { value, default, .. } | Input::Number { value, default, .. } => {
-                (*value, *default) = (text.to_owned(), text.to_owned())
+                (*value, *default) = (text.to_owned(), text.to_owned());
             }
             Input::Choice { choices } => {
                 for choice in choices {
@@ -633,8 +636,8 @@ fn editor(w: Words, area: Area, (name, plugin): (&str, &str), mut fields: Vec<Fi
     settings::Editor { area, items, plugins, form: Some(form), may_write: true }
 }
 
-fn file(place: &str) -> Option<Kept> {
-    Some(Kept { keeper: Keeper::File, place: place.to_owned() })
+fn file(place: &str) -> Kept {
+    Kept { keeper: Keeper::File, place: place.to_owned() }
 }
 
 pub(super) fn databases(w: Words) -> settings::Editor {
@@ -643,7 +646,7 @@ pub(super) fn databases(w: Words) -> settings::Editor {
         host: "localhost".to_owned(),
         port: "3306".to_owned(),
         user: "backup_user".to_owned(),
-        password: file("/etc/cofre/mysql-password"),
+        password: Some(file("/etc/cofre/mysql-password")),
         exclude_schemas: ["phpmyadmin", "mysql", "information_schema"].map(str::to_owned).to_vec(),
         ..settings::Database::default()
     };
@@ -664,7 +667,7 @@ pub(super) fn destinations(w: Words) -> settings::Editor {
         ("session_token", "Token", true),
     ];
     let needs = needs.map(|(name, summary, optional)| (name.to_owned(), summary.to_owned(), optional));
-    fields.extend(secret_fields(&needs, |name| (name != "session_token").then(|| file("/etc/cofre/s3-key")).flatten()));
+    fields.extend(secret_fields(&needs, |name| (name != "session_token").then(|| file("/etc/cofre/s3-key"))));
     if let Some(field) = fields.iter_mut().find(|field| field.name == "settings.part_size") {
         field.fault = Some("must be at least 5242880".to_owned());
     }
@@ -773,7 +776,7 @@ pub(super) fn difference(w: Words) -> settings::Difference {
     }
 }
 
-pub(super) fn tenants(w: Words, number: u32) -> Tenants {
+pub(super) fn tenants(w: Words, number: u32, deliveries: usize) -> Tenants {
     let delivery = |time: &str, tenant: &str, tone, word: String| tenants::Delivery {
         at: at(time),
         tenant: w.s(tenant),
@@ -795,10 +798,14 @@ pub(super) fn tenants(w: Words, number: u32) -> Tenants {
         },
         ways,
         minutes: 15,
-        deliveries: vec![
+        deliveries: [
             delivery("2026-03-14T16:10:00", "empresa1", Tone::Good, w.p("entregue", "delivered")),
             delivery("2026-03-10T09:02:00", "empresa7", Tone::Warn, w.p("na fila de envio", "waiting to be sent")),
-        ],
+        ]
+        .into_iter()
+        .cycle()
+        .take(deliveries)
+        .collect(),
         pager: pager(w),
         may_deliver: true,
         command: w.s("cofre tenant backup empresa1 --email contato@empresa1.example"),
@@ -875,7 +882,7 @@ pub(super) fn report(w: Words) -> Report {
     }
 }
 
-pub(super) fn audit(w: Words, whole: bool) -> Audit {
+pub(super) fn audit(w: Words, whole: bool, entries: usize) -> Audit {
     let entry = |number, time: &str, action: String, object: &str, tone, outcome: String| audit::Entry {
         number,
         at: at(time),
@@ -910,7 +917,11 @@ pub(super) fn audit(w: Words, whole: bool) -> Audit {
             ),
             entry(10_481, "2026-03-14T16:11:30", w.p("entrega a cliente", "tenant delivery"), "empresa1", Tone::Good, w.p("feito", "done")),
             entry(10_480, "2026-03-14T15:00:12", w.p("restauração", "restore"), "empresa1_teste", Tone::Bad, w.p("falhou", "failed")),
-        ],
+        ]
+        .into_iter()
+        .cycle()
+        .take(entries)
+        .collect(),
         pager: pager(w),
         command: w.s("cofre audit list"),
     }
@@ -963,10 +974,11 @@ pub(super) fn setups(w: Words) -> Vec<(&'static str, Setup)> {
 }
 
 fn qr() -> Html {
-    let dots: String = (0..441_u32)
+    let dots = (0..441_u32)
         .filter(|dot| (dot.wrapping_mul(2_654_435_761) >> 7).is_multiple_of(3))
         .map(|dot| format!("<rect x=\"{}\" y=\"{}\" width=\"1\" height=\"1\"/>", dot % 21, dot / 21))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     Html::drawing(format!("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 21 21\" fill=\"#000\">{dots}</svg>"))
 }
 
@@ -977,7 +989,7 @@ pub(super) fn accounts(w: Words) -> Vec<(&'static str, Account)> {
         totp,
         recovery: recovery.iter().map(|code| w.s(code)).collect(),
         sessions: vec![Session { from: w.s("192.0.2.7"), since: at("2026-03-15T07:30:00"), this: true }],
-        fault: fault.map(|action| (action.to_owned(), w.p("A senha atual não confere.", "The password of now is wrong."))),
+        fault: fault.map(|action| (action.to_owned(), w.p("A senha atual não confere.", "The current password is wrong."))),
     };
     let codes = ["7fk2-m9qx", "x3vd-p8ta", "h5rn-2wce", "b6yj-4gzs"];
     vec![

@@ -179,7 +179,13 @@ fn link(frame: &Frame, day: &Day) -> Link {
         Tone::Plain | Tone::Busy => "p",
     };
     let sets = frame.count(day.sets, "conjunto|conjuntos", "set|sets");
-    Link { date: day.date, class, label: format!("{}: {sets}, {}", frame.date(day.date), day.tone.word(frame.locale)) }
+    // What is seen, the number of the day, stands in what is heard.
+    let (number, month, year) = (day.date.day(), month_name(day.date.month(), frame.locale), day.date.year());
+    let date = match frame.locale {
+        Locale::PtBr => format!("{number} de {month} de {year}"),
+        Locale::En => format!("{number} {month} {year}"),
+    };
+    Link { date: day.date, class, label: format!("{date}: {sets}, {}", day.tone.word(frame.locale)) }
 }
 
 /// Name of a month, 1 to 12.

@@ -26,7 +26,7 @@ use crate::text::Locale;
 const LOCALE_COOKIE: &str = "cofre_locale";
 const THEME_COOKIE: &str = "cofre_theme";
 /// Header of the script, where it asks for a newer part of a page.
-const PART_HEADER: &str = "x-part";
+const REFRESH_HEADER: &str = "x-refresh";
 const NOTICE_COOKIE: &str = "cofre_notice";
 /// How long a choice is remembered.
 const YEAR: u64 = 365 * 86_400;
@@ -101,7 +101,7 @@ impl FromRequestParts<State> for Visit {
         frame.notice = notice;
         let secure = is_secure(state, parts);
         let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip());
-        let part = parts.headers.contains_key(PART_HEADER);
+        let part = parts.headers.contains_key(REFRESH_HEADER);
         Ok(Self { state: state.clone(), context, caller, frame, peer, secure, part, had_notice })
     }
 }
