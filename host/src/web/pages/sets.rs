@@ -103,7 +103,8 @@ fn date_of(set: &SetRecord) -> Option<Date> {
     set.name.parse::<SetName>().ok().map(|name| name.moment().date())
 }
 
-fn started(visit: &Visit, name: &str) -> Timestamp {
+/// When a set began.
+pub(super) fn started(visit: &Visit, name: &str) -> Timestamp {
     let moment = name.parse::<SetName>().ok().map(SetName::moment);
     // A set is named by the clock of its machine.
     moment.and_then(|moment| moment.to_zoned_datetime(TimeZone::system()).ok()).map_or(visit.frame.now, |moment| moment.timestamp())
