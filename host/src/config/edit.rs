@@ -3,6 +3,7 @@
 //! What makes cofre run a program (hooks, a secret by `command`), where its own files lie, and what is encrypted with, is changed in the
 //! file alone: whoever gets into the page gets no shell by it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -24,7 +25,7 @@ const CHANGES_MAX: usize = 200;
 const AROUND: usize = 3;
 
 /// One change. Values lie over what is there as in a merge patch (RFC 7396): `null` takes a key away, and an object is merged in turn.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Change {
     /// Keys of a table.
@@ -68,7 +69,7 @@ pub enum EditError {
 }
 
 /// A line of a difference.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DiffLine {
     /// `+`, `-` or a space.
     pub sign: char,

@@ -30,7 +30,8 @@ use crate::ports::{
 use crate::retention::Retention;
 use crate::schedule::JobSpec;
 
-const EXCLUDED: [&str; 5] = ["information_schema", "performance_schema", "sys", "mysql", "phpmyadmin"];
+/// Schemas that are left out unless the configuration says which.
+pub const EXCLUDED: [&str; 5] = ["information_schema", "performance_schema", "sys", "mysql", "phpmyadmin"];
 const ITERATIONS_MIN: u32 = 10_000;
 const CONFIG_MAX: u64 = 4 << 20;
 
@@ -627,7 +628,7 @@ fn plugins(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -> PluginS
 }
 
 /// The file that `plugin = "…"` means: a path, or a name in the plug-in directory.
-fn plugin_file(plugin: &str, directory: &Path) -> PathBuf {
+pub fn plugin_file(plugin: &str, directory: &Path) -> PathBuf {
     let is_path = plugin.contains('/') || Path::new(plugin).extension().is_some_and(|extension| extension == "wasm");
     if is_path { PathBuf::from(plugin) } else { directory.join(format!("{plugin}.wasm")) }
 }

@@ -5,12 +5,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::context::{Context, JobError};
 use crate::audit::Action;
-use crate::config::{Change, Config, ConfigError, DiffLine, difference, edited, revision};
+use crate::config::{Change, Config, ConfigError, DiffLine, Problem, difference, edited, revision};
+use crate::plugin::{Fault, PluginError};
 
 /// Earlier files that stay.
 const KEPT: usize = 20;
@@ -47,6 +49,16 @@ impl Draft {
         difference(&self.before, &self.after)
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the file as it is now will lie; a moment stands for the star.
+    pub fn kept_as(&self) -> String {
+        format!("{}{MARK}*", self.path.display())
+    }
+
     /// The whole file as it would be.
     pub fn text(&self) -> &str {
         &self.after
@@ -58,7 +70,7 @@ impl Draft {
     /// With every mistake that was found.
     pub fn check(self) -> Result<CheckedDraft, ConfigError> {
         let config = Config::parse(&self.path, self.after.clone())?;
-        Ok(CheckedDraft { draft: self, config })
+        Ok(CheckedDraft { draft: self, config: Arc::new(config) })
     }
 }
 
@@ -66,13 +78,33 @@ impl Draft {
 #[derive(Debug)]
 pub struct CheckedDraft {
     draft: Draft,
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl CheckedDraft {
     /// What the file will mean.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// Asks the plug-ins of destinations and notifiers that are changed whether their settings fit.
+    pub async fn review(&self, context: &Context, changes: &[Change]) -> Review {
+        let context = context.under(&self.config);
+        let mut review = Review::default();
+        for change in changes {
+            let Change::Entry { list, id, values } = change else { continue };
+            let name = values.get("name").and_then(serde_json::Value::as_str).unwrap_or(id);
+            match opened_instance(&context, list, name).await {
+                Ok(()) => {}
+                Err(JobError::Config(error)) => review.sort(error.problems),
+                Err(JobError::Plugin(PluginError::Settings { faults, .. })) => {
+                    let problem = |fault: Fault| Problem { line: None, key: format!("{list}.{}", fault.key), message: fault.message };
+                    review.sort(faults.into_iter().map(problem).collect());
+                }
+                Err(error) => review.notes.push(error.to_string()),
+            }
+        }
+        review
     }
 
     /// The draft.
@@ -113,6 +145,48 @@ impl CheckedDraft {
         intent.ended(&saved);
         saved.map(Some)
     }
+}
+
+/// What plug-ins say of a draft.
+#[derive(Debug, Clone, Default)]
+pub struct Review {
+    /// What does not fit.
+    pub problems: Vec<Problem>,
+    /// What is yet to be done: an approval, a secret that is not there.
+    pub notes: Vec<String>,
+}
+
+impl Review {
+    /// A secret may come after its place: one that cannot be fetched now keeps nothing from being saved.
+    fn sort(&mut self, problems: Vec<Problem>) {
+        let (absent, wrong): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.key.ends_with(".secrets"));
+        self.problems.extend(wrong);
+        self.notes.extend(absent.into_iter().map(|problem| problem.message));
+    }
+}
+
+/// Whether a destination or notifier can be opened; nothing is asked of its service.
+async fn opened_instance(context: &Context, list: &str, name: &str) -> Result<(), JobError> {
+    let config = &context.config;
+    match list {
+        "destination" => match config.destinations.iter().find(|one| one.settings.name == name) {
+            Some(one) => context.destination(one).await.map(drop),
+            None => Ok(()),
+        },
+        "notifier" => match config.notifiers.iter().find(|one| one.settings.name == name) {
+            Some(one) => super::tell::notifier(context, one).await.map(drop),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+/// The newest of the earlier files that lie beside the configuration.
+pub fn last_kept(path: &Path) -> Option<PathBuf> {
+    let path = path.canonicalize().ok()?;
+    let prefix = format!("{}{MARK}", path.file_name()?.to_string_lossy());
+    let names = std::fs::read_dir(path.parent()?).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    names.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))).max()
 }
 
 /// Puts a text in the place of another, whole or not at all, and keeps that beside it.

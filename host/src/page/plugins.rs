@@ -1,4 +1,4 @@
-//! The plug-ins: what each may do, in plain words; who signed it; what waits for approval; which limits were hit.
+//! The plug-ins: what each may do, in plain words; who signed it; what waits for approval.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -10,7 +10,8 @@ use crate::text::Locale;
 
 /// What `/plugins` shows.
 ///
-/// With `may_write` its forms post to `/plugins`: `action` = `approve` or `remove`, `name`, and `sha256` of the file that was looked at.
+/// With `may_write` its forms post to `/plugins`: `action` = `approve` or `remove`, `name`, and `sha256` of the file that was
+/// looked at; with `new_key` = `on` also where another key has signed it than before.
 #[derive(Debug, Clone)]
 pub struct Plugins {
     /// The plug-ins; those that wait come first.
@@ -55,16 +56,18 @@ pub struct Plugin {
     pub sha256: String,
     /// Who signed it; in words. `None`: nobody.
     pub signed_by: Option<String>,
-    /// Who approved it, and when.
-    pub approved: Option<(String, Timestamp)>,
+    /// When it was approved.
+    pub approved: Option<Timestamp>,
     /// What it may do.
     pub may: Vec<Capability>,
     /// What is different from what was approved; in words.
     pub differences: Vec<String>,
     /// Where it is used.
     pub used_by: Vec<String>,
-    /// Its limits, and how often each was hit.
-    pub limits: Vec<Limit>,
+    /// Why it cannot be used, with the mend.
+    pub problem: Option<String>,
+    /// Whether another key has signed it than before, or none.
+    pub another_signer: bool,
 }
 
 /// What a plug-in asks for.
@@ -95,17 +98,6 @@ pub enum Capability {
     },
     /// To remove what it stored.
     Delete,
-}
-
-/// A limit of a plug-in.
-#[derive(Debug, Clone)]
-pub struct Limit {
-    /// Which: memory, time, log; in words.
-    pub name: String,
-    /// How much; in words.
-    pub value: String,
-    /// How often it was hit in the last thirty days.
-    pub hits: u64,
 }
 
 #[derive(Template)]

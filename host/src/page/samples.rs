@@ -821,7 +821,7 @@ pub(super) fn plugins(w: Words) -> Plugins {
         state,
         sha256: if w.hostile.is_some() { w.s("") } else { digest(7) },
         signed_by: (state == plugins::State::Approved).then(|| w.p("assinado pelo cofre", "signed by cofre")),
-        approved: (state == plugins::State::Approved).then(|| (w.s("root"), at("2026-01-02T10:00:00"))),
+        approved: (state == plugins::State::Approved).then(|| at("2026-01-02T10:00:00")),
         may,
         differences: if state == plugins::State::Changed {
             vec![w.p("pede também `*.example.net:443`", "also asks for `*.example.net:443`")]
@@ -829,7 +829,8 @@ pub(super) fn plugins(w: Words) -> Plugins {
             Vec::new()
         },
         used_by: vec![w.s("nuvem")],
-        limits: vec![plugins::Limit { name: w.p("Memória", "Memory"), value: w.s("256 MiB"), hits: 2 }],
+        problem: (state == plugins::State::Changed).then(|| w.s("plug-in is not the file that was approved")),
+        another_signer: state == plugins::State::Changed,
     };
     let network = |granted| Capability::Network {
         target: w.s("minha-empresa-backup.s3.sa-east-1.amazonaws.com:443"),

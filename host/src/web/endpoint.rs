@@ -250,6 +250,17 @@ impl Endpoint {
         Self::new((Method::PUT, MethodFilter::PUT), (path, need, summary), work)
     }
 
+    /// What changes a part of something.
+    pub(super) fn patch<B, R, F, A>(path: &'static str, need: Need, summary: &'static str, work: F) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Reply,
+        F: Fn(Ask<B, ()>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Result<R, Problem>> + Send + 'static,
+    {
+        Self::new((Method::PATCH, MethodFilter::PATCH), (path, need, summary), work)
+    }
+
     /// What ends or removes something.
     pub(super) fn delete<R, F, A>(path: &'static str, need: Need, summary: &'static str, work: F) -> Self
     where

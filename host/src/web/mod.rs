@@ -7,6 +7,7 @@ mod api;
 mod body;
 mod caller;
 mod certificate;
+mod configuration;
 mod endpoint;
 mod events;
 mod headers;

@@ -65,6 +65,32 @@ pub struct Job {
     pub timeout: String,
     /// `catch_up`
     pub catch_up: bool,
+    /// `enabled`
+    pub enabled: bool,
+}
+
+/// What an instance of a plug-in may reach, as it is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Grants {
+    /// `grants.network`
+    pub network: Vec<String>,
+    /// What the plug-in asks for: target, and why in its own words.
+    pub asks: Vec<(String, String)>,
+    /// `grants.directory`, where the plug-in asks for one.
+    pub directory: Option<String>,
+    /// `grants.delete`, where there is something to remove.
+    pub delete: Option<bool>,
+}
+
+/// What a notifier hears of, as it is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Hearing {
+    /// `events`
+    pub events: Vec<String>,
+    /// `min_severity`
+    pub min_severity: String,
+    /// `quiet`
+    pub quiet: Vec<String>,
 }
 
 /// The rules of retention, as they are configured.
@@ -263,6 +289,82 @@ pub fn job_fields(now: &Job, locale: Locale) -> Vec<Field> {
             ("Recuperar execução perdida", "Make good what was missed"),
             ("Executa uma vez depois de um tempo em que nada rodou.", "Runs once after a time in which nothing ran."),
             now.catch_up,
+        ),
+        make.flag(
+            "enabled",
+            ("Habilitada", "Enabled"),
+            ("Desabilitada, não começa sozinha.", "Disabled, it does not begin by itself."),
+            now.enabled,
+        ),
+    ]
+}
+
+/// The field of the name of a destination or notifier.
+pub fn name_field(now: &str, locale: Locale) -> Field {
+    needed(Maker(locale).text(
+        "name",
+        ("Nome", "Name"),
+        ("Letras, dígitos, `.`, `_` e `-`.", "Letters, digits, `.`, `_` and `-`."),
+        (now, ""),
+    ))
+}
+
+/// The fields of what an instance may reach, named as its keys.
+pub fn grant_fields(now: &Grants, locale: Locale) -> Vec<Field> {
+    let make = Maker(locale);
+    let asks: Vec<String> = now.asks.iter().map(|(target, why)| format!("`{target}` ({why})")).collect();
+    let asks = asks.join(", ");
+    let mut fields = Vec::new();
+    if !now.network.is_empty() || !asks.is_empty() {
+        let help = (
+            format!("O plug-in pede: {asks}. O que não está aqui ele não alcança."),
+            format!("The plug-in asks for: {asks}. What is not here it does not reach."),
+        );
+        fields.push(make.lines("grants.network", ("Endereços concedidos", "Granted addresses"), (&help.0, &help.1), &now.network));
+    }
+    if let Some(directory) = &now.directory {
+        let label = ("Diretório concedido", "Granted directory");
+        let help = ("O único diretório deste servidor que o plug-in vê.", "The one directory of this machine that the plug-in sees.");
+        fields.push(make.text("grants.directory", label, help, (directory, "/var/backups/cofre")));
+    }
+    if let Some(delete) = now.delete {
+        let help = ("Sem isto nada é removido ali, nem pela retenção.", "Without it nothing is removed there, not even by retention.");
+        fields.push(make.flag("grants.delete", ("Pode excluir backups antigos", "May remove old backups"), help, delete));
+    }
+    fields
+}
+
+/// The fields of what a notifier hears of, named as its keys.
+pub fn hearing_fields(now: &Hearing, locale: Locale) -> Vec<Field> {
+    let make = Maker(locale);
+    let severities = [
+        ("", "tudo", "everything"),
+        ("warning", "avisos e o que é grave", "warnings and what is critical"),
+        ("critical", "só o que é grave", "only what is critical"),
+    ];
+    let known = |value: &str| severities.iter().any(|(known, ..)| *known == value);
+    let severity = |(value, portuguese, english): (&str, &str, &str)| Choice {
+        value: value.to_owned(),
+        label: locale.pick(portuguese, english).to_owned(),
+        chosen: now.min_severity == value || (value.is_empty() && !known(&now.min_severity)),
+    };
+    let help = (
+        "Por exemplo `run.*`, `check.*`; sem nenhum: todos, menos `run.started`.",
+        "For example `run.*`, `check.*`; none: all but `run.started`.",
+    );
+    vec![
+        make.lines("events", ("Eventos", "Events"), help, &now.events),
+        make.field(
+            "min_severity",
+            ("Gravidade mínima", "Least severity"),
+            ("", ""),
+            Input::Choice { choices: severities.into_iter().map(severity).collect() },
+        ),
+        make.lines(
+            "quiet",
+            ("Horas de silêncio", "Quiet hours"),
+            ("Por exemplo `22:00-07:00`: só o que é grave chega.", "For example `22:00-07:00`: only what is critical comes."),
+            &now.quiet,
         ),
     ]
 }

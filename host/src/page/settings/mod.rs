@@ -11,7 +11,10 @@ use super::part::{Choice, Fact, Html, Tone};
 use super::written;
 use crate::text::Locale;
 
-pub use fields::{Database, Directory, Job, RetentionRules, database_fields, directory_fields, job_fields, retention_fields};
+pub use fields::{
+    Database, Directory, Grants, Hearing, Job, RetentionRules, database_fields, directory_fields, grant_fields, hearing_fields, job_fields,
+    name_field, retention_fields,
+};
 
 /// A part of the settings, with an address of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,11 @@ mod form;
 mod frame;
 mod overview;
 mod people;
+mod plugins;
 mod restore;
 mod runs;
 mod sets;
+mod settings;
 mod shell;
 #[cfg(test)]
 mod stage;
@@ -50,6 +52,9 @@ pub fn router() -> Router<State> {
         .route("/account", get(account::show).post(account::change))
         .route("/users", get(people::users).post(people::change_users))
         .route("/tokens", get(people::tokens).post(people::change_tokens))
+        .route("/settings", get(settings::overview).post(settings::change_overview))
+        .route("/settings/{section}", get(settings::area).post(settings::change_area))
+        .route("/plugins", get(plugins::show).post(plugins::change))
         .route("/preferences", post(frame::prefer))
         .route("/assets/{file}", get(asset))
 }

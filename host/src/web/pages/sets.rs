@@ -108,6 +108,7 @@ fn date_of(set: &SetRecord) -> Option<Date> {
     set.name.parse::<SetName>().ok().map(|name| name.moment().date())
 }
 
+/// When a set began.
 pub(super) fn started(visit: &Visit, name: &str) -> Timestamp {
     let moment = name.parse::<SetName>().ok().map(SetName::moment);
     // A set is named by the clock of its machine.
