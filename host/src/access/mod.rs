@@ -136,3 +136,10 @@ fn moment_if_any(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Opt
 fn count(transaction: &Transaction<'_>, sql: &str) -> rusqlite::Result<i64> {
     transaction.query_row(sql, [], |row| row.get(0))
 }
+
+/// A use that cannot be noted keeps nobody out: with a full disk, somebody has to get in who makes room.
+fn noted_or_told(noted: rusqlite::Result<usize>) {
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the use of a token or a session cannot be noted in `access.db`");
+    }
+}
