@@ -31,7 +31,7 @@ mod user;
 
 pub use error::{AccessError, Refusal};
 pub use login::{Confirmation, Login, LoginOutcome};
-pub use name::NAME_MAX;
+pub use name::{NAME_MAX, TENANT_MAX};
 pub use password::{PASSWORD_MAX, PASSWORD_MIN};
 pub use principal::{Principal, PrincipalKind};
 pub use role::{Role, Scope, UnknownWord};

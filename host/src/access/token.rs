@@ -73,7 +73,7 @@ impl NewToken {
             return Err(Refusal::NoScopes);
         }
         if let Some(tenants) = &self.tenants {
-            if tenants.is_empty() || tenants.len() > TENANTS_MAX || !tenants.iter().all(|tenant| name::is_plain(tenant)) {
+            if tenants.is_empty() || tenants.len() > TENANTS_MAX || !tenants.iter().all(|tenant| name::is_plain(tenant, name::TENANT_MAX)) {
                 return Err(Refusal::Tenants);
             }
             if let Some(scope) = self.scopes.iter().find(|scope| !scope.is_of_tenants()) {
