@@ -57,7 +57,7 @@ drive(async (page) => {
     await page.click("form[action='/runs'] button");
     await page.waitForURL(/\/runs\/.+/);
     await picture(page, "run");
-    await says(page, /concluído/, 120_000);
+    await says(page, /concluído/i, 120_000);
     await look("run-done");
     await go("/sets");
     await look("sets");
@@ -81,7 +81,7 @@ drive(async (page) => {
     await page.fill("[name=confirm]", "acme_conferencia");
     await page.click("main form:has([name=confirm]) button[type=submit]");
     await page.waitForURL(/\/runs\/.+/);
-    await says(page, /concluído/, 120_000);
+    await says(page, /concluído/i, 120_000);
     await look("restore-done");
 
     // A destination through its form: tried, shown as a difference, saved, and in use.
@@ -92,7 +92,7 @@ drive(async (page) => {
     await page.locator("form [name='f.name'], form input[name=name]:not([type=hidden])").first().fill("segundo");
     await page.fill("[name='grants.directory']", given.second);
     await page.click("main button[value=save]");
-    await says(page, /O que muda/);
+    await says(page, /o que muda/i);
     await look("settings-difference");
     await page.click("main form:has([name=action][value=write]) button.primary");
     await says(page, /segundo/);
@@ -120,8 +120,8 @@ drive(async (page) => {
     await page.fill("[name=email]", given.recipient);
     await page.click("main form button[type=submit]");
     await page.waitForURL(/\/runs\/.+/);
-    await says(page, /concluído/, 120_000);
-    await says(page, /mostrada só agora/);
+    await says(page, /concluído/i, 120_000);
+    await says(page, /mostrada só agora/i);
     await picture(page, "tenant-done");
     seen.passphrase = (await page.innerText("main")).match(/([0-9a-z]{5}-){5}[0-9a-z]{5}/)?.[0];
     await page.reload();
