@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 const TENANTS: usize = 500;
 /// More than the default retention of 30 days leaves.
-const DAYS: i64 = 40;
-const YEAR: i64 = 365;
+const DAYS: u16 = 40;
+const YEAR: u16 = 365;
 
 /// The name of one tenant's schema.
 fn schema(tenant: usize) -> String {
@@ -92,10 +92,11 @@ fn installation() -> Result<Installation> {
 }
 
 /// Daily sets, the newest of the last hour, in the catalogue and, where `files`, at the destination.
-fn daily(cofre: &Installation, days: i64, files: bool) -> Result<()> {
+fn daily(cofre: &Installation, days: u16, files: bool) -> Result<()> {
     let catalog = Catalog::open(&cofre.path("state/catalog.db"))?;
     for day in (0..days).rev() {
-        let manifest = manifest(Timestamp::now() - SignedDuration::from_hours(24 * day) - SignedDuration::from_mins(30), TENANTS);
+        let manifest =
+            manifest(Timestamp::now() - SignedDuration::from_hours(24 * i64::from(day)) - SignedDuration::from_mins(30), TENANTS);
         catalog.record_set(&manifest)?;
         catalog.record_copy(manifest.set, "disk", CopyState::Complete, "complete")?;
         let folder = cofre.path("disk").join(manifest.set.to_string());
@@ -131,10 +132,10 @@ fn five_hundred_tenants_are_scheduled_sealed_judged_and_listed_and_so_is_a_year(
     let places = times.of("prune-500", || month.json(0, &["prune", "--dry-run"]))?;
     let judged = places[0]["sets"].as_array().context("no sets")?;
     let kept = judged.iter().filter(|set| set["keep"] == true).count();
-    ensure!(judged.len() == DAYS as usize && (30..=31).contains(&kept), "{kept} of {} stay", judged.len());
-    ensure!(times.of("list-500", || listed(&month))?.len() == DAYS as usize, "the list lost sets");
+    ensure!(judged.len() == usize::from(DAYS) && (30..=31).contains(&kept), "{kept} of {} stay", judged.len());
+    ensure!(times.of("list-500", || listed(&month))?.len() == usize::from(DAYS), "the list lost sets");
     let sets = times.of("list-year", || listed(&year))?;
-    ensure!(sets.len() == YEAR as usize && sets.iter().all(|set| set["artifacts"] == TENANTS), "the list lost sets");
+    ensure!(sets.len() == usize::from(YEAR) && sets.iter().all(|set| set["artifacts"] == TENANTS), "the list lost sets");
     let catalog = Catalog::open(&month.path("state/catalog.db"))?;
     times.of("manifest-500", || sealed(&catalog))?;
     times.write()

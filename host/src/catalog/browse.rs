@@ -253,16 +253,15 @@ impl Catalog {
                    (SELECT MAX(finished) FROM runs AS good WHERE good.verb = runs.verb AND outcome IN ('done', 'warnings')) \
                    FROM runs WHERE id IN (SELECT MAX(id) FROM runs WHERE finished IS NOT NULL AND outcome IS NOT NULL GROUP BY verb) ORDER BY verb";
         let mut statement = connection.prepare(sql)?;
-        let row = |row: &rusqlite::Row<'_>| {
-            let texts = (row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?);
-            Ok((texts, row.get::<_, String>(3)?, row.get::<_, Option<String>>(4)?))
+        // A time that cannot be read is no end.
+        let end = |row: &rusqlite::Row<'_>| {
+            let time = |text: String| text.parse().ok();
+            let (Some(started), Some(finished)) = (time(row.get(1)?), time(row.get(2)?)) else { return Ok(None) };
+            let succeeded = row.get::<_, Option<String>>(4)?.and_then(time);
+            Ok(Some(LastEnd { verb: row.get(0)?, started, finished, outcome: row.get(3)?, succeeded }))
         };
-        let rows: Vec<((String, String, String), String, Option<String>)> = statement.query_map([], row)?.collect::<Result<_, _>>()?;
-        let end = |((verb, started, finished), outcome, succeeded): ((String, String, String), String, Option<String>)| {
-            let succeeded = succeeded.and_then(|text| text.parse().ok());
-            Some(LastEnd { verb, started: started.parse().ok()?, finished: finished.parse().ok()?, outcome, succeeded })
-        };
-        Ok(rows.into_iter().filter_map(end).collect())
+        let ends: Vec<Option<LastEnd>> = statement.query_map([], end)?.collect::<Result<_, _>>()?;
+        Ok(ends.into_iter().flatten().collect())
     }
 
     /// What each destination was sent so far, by name.

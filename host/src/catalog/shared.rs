@@ -71,7 +71,7 @@ mod tests {
             catalog.remember_shared(one).expect("written");
         }
         assert_eq!(catalog.expired_shared(at("2026-03-15T01:59:59Z")).expect("read"), []);
-        assert_eq!(catalog.expired_shared(at("2026-03-15T02:00:00Z")).expect("read"), [first.clone()]);
+        assert_eq!(catalog.expired_shared(at("2026-03-15T02:00:00Z")).expect("read"), std::slice::from_ref(&first));
         assert_eq!(catalog.expired_shared(at("2026-04-01T00:00:00Z")).expect("read"), [first, second.clone()]);
         catalog.forget_shared("nuvem", "a").expect("written");
         assert_eq!(catalog.expired_shared(at("2026-04-01T00:00:00Z")).expect("read"), [second]);

@@ -117,7 +117,7 @@ async fn run_command(cli: Cli, renderer: Renderer, cancel: CancellationToken) ->
             let actor = job::actor(matches!(command, Command::Daemon { .. } | Command::Serve { .. }));
             let session = Session { context: Context::open(config, actor, cancel)?, renderer, locale };
             let audit = Arc::clone(&session.context.audit);
-            let exit = session.command(command, &global.config).await?;
+            let exit = Box::pin(session.command(command, &global.config)).await?;
             Ok(if exit == Exit::Done && audit.failure().is_some() { Exit::Warnings } else { exit })
         }
     }
@@ -176,7 +176,7 @@ impl Session {
             Command::Serve { listen } => serve::alone(config_path, self.context, listen, (self.renderer, self.locale)).await,
             Command::Schedule { count } => schedule::upcoming(&self.context, (self.renderer, self.locale), count),
             Command::Notify(command) => notify::run(command, &self.context, (self.renderer, self.locale)).await,
-            Command::Tenant(command) => self.told(tenant::run(command, &self.context, (self.renderer, self.locale))).await,
+            Command::Tenant(command) => Box::pin(self.told(tenant::run(command, &self.context, (self.renderer, self.locale)))).await,
             Command::Report { month, format, output } => {
                 super::report::report(&self.context, (self.renderer, self.locale), month.as_deref(), (format, output.as_deref()))
             }

@@ -71,7 +71,7 @@ fn show(sent: &TenantBackup, (renderer, locale): (Renderer, Locale)) {
     };
     renderer.result("tenant", &value, || {
         let passphrase = sent.passphrase.as_ref().map(|passphrase| tenant_passphrase(passphrase, &sent.recipient, locale));
-        let warnings: String = sent.warnings.iter().map(|warning| format!("\n⚠️  {warning}")).collect();
+        let warnings = sent.warnings.iter().map(|warning| format!("\n⚠️  {warning}")).collect::<Vec<_>>().concat();
         format!("{}{warnings}\n{}", tenant_summary(&summary, locale), passphrase.unwrap_or_default())
     });
     let _ = std::io::stdout().flush();

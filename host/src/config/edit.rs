@@ -160,16 +160,15 @@ fn place_of(list: &ArrayOfTables, key: &str, id: &str) -> Option<usize> {
 fn change_entry(document: &mut DocumentMut, list: &str, id: &str, values: &Map<String, Json>) -> Result<(), EditError> {
     let key = key_of(list)?;
     let entries = entries(document, list)?;
-    let place = match place_of(entries, key, id) {
-        Some(place) => place,
-        None => {
-            let mut entry = Table::new();
-            entry.insert(key, toml_edit::value(id));
-            // An empty line before it, as people write them.
-            entry.decor_mut().set_prefix("\n");
-            entries.push(entry);
-            entries.len() - 1
-        }
+    let place = if let Some(place) = place_of(entries, key, id) {
+        place
+    } else {
+        let mut entry = Table::new();
+        entry.insert(key, toml_edit::value(id));
+        // An empty line before it, as people write them.
+        entry.decor_mut().set_prefix("\n");
+        entries.push(entry);
+        entries.len() - 1
     };
     let entry = entries.get_mut(place).ok_or_else(|| EditError::Request(format!("{list} `{id}` is not there")))?;
     merge(entry, values, list)
@@ -306,7 +305,7 @@ shell = \"true\"
     fn shown(changes: &[Change]) -> String {
         let after = edited(TEXT, changes).expect("possible");
         let lines = difference(TEXT, &after);
-        lines.iter().filter(|line| line.sign != ' ').map(|line| format!("{}{}\n", line.sign, line.text)).collect()
+        lines.iter().filter(|line| line.sign != ' ').map(|line| format!("{}{}\n", line.sign, line.text)).collect::<Vec<_>>().concat()
     }
 
     #[test]

@@ -208,14 +208,11 @@ pub(super) async fn deliver_personal(context: &Context, through: &NotifierConfig
     };
     let taken = context.catalog.put_down_and_claim(&new, later(now, COMMAND_PATIENCE.saturating_add(FIRST_PAUSE)))?;
     let delivery = deliver_to(context, &taken.notifier, std::slice::from_ref(&taken));
-    match tokio::time::timeout(COMMAND_PATIENCE, delivery).await {
-        Ok(delivered) => {
-            delivered?;
-        }
-        Err(_) => {
-            let error = format!("the service did not take it within {} s", COMMAND_PATIENCE.as_secs());
-            context.catalog.letter_failed(taken.id, later(Timestamp::now(), FIRST_PAUSE), &error)?;
-        }
+    if let Ok(delivered) = tokio::time::timeout(COMMAND_PATIENCE, delivery).await {
+        delivered?;
+    } else {
+        let error = format!("the service did not take it within {} s", COMMAND_PATIENCE.as_secs());
+        context.catalog.letter_failed(taken.id, later(Timestamp::now(), FIRST_PAUSE), &error)?;
     }
     Ok(context.catalog.letter(taken.id)?.unwrap_or(taken))
 }

@@ -184,12 +184,11 @@ impl<'a> Order<'a> {
             context.chosen(Some(via))?;
         }
         let through = writer(context, request.notifier.as_deref()).await?;
-        let (passphrase, made) = match &request.passphrase {
-            Some(given) => (given.clone(), None),
-            None => {
-                let made = fresh_passphrase()?;
-                (Passphrase::from_bytes(made.as_bytes()), Some(made))
-            }
+        let (passphrase, made) = if let Some(given) = &request.passphrase {
+            (given.clone(), None)
+        } else {
+            let made = fresh_passphrase()?;
+            (Passphrase::from_bytes(made.as_bytes()), Some(made))
         };
         // Where the system's cannot be had now, nobody can have given it for this one by mistake either.
         if context.config.passphrase().is_ok_and(|own| own.as_bytes() == passphrase.as_bytes()) {
@@ -264,19 +263,17 @@ impl<'a> Order<'a> {
 
     /// Does something before the deadline; what is late is cancelled.
     async fn within<T>(&self, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
-        match tokio::time::timeout_at(self.deadline, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.cancel.cancel();
-                let most = self.context.config.tenant_delivery.deadline;
-                Err(JobError::Failed(format!(
-                    "the backup of tenant `{}` was cancelled: it was not ready within {} s; raise tenant_delivery.deadline, or try again \
-                     when the server has less to do",
-                    self.request.tenant,
-                    most.as_secs()
-                )))
-            }
+        if let Ok(done) = tokio::time::timeout_at(self.deadline, work).await {
+            return done;
         }
+        self.cancel.cancel();
+        let most = self.context.config.tenant_delivery.deadline;
+        Err(JobError::Failed(format!(
+            "the backup of tenant `{}` was cancelled: it was not ready within {} s; raise tenant_delivery.deadline, or try again \
+             when the server has less to do",
+            self.request.tenant,
+            most.as_secs()
+        )))
     }
 
     async fn make(&self, meter: &Arc<Meter>) -> Result<Made, JobError> {

@@ -302,7 +302,7 @@ impl Endpoint {
             need,
             summary,
             query: (!is_nothing::<Q>()).then_some(|generator| Q::json_schema(generator)),
-            body: (!is_nothing::<B>()).then_some(|generator| generator.subschema_for::<B>()),
+            body: (!is_nothing::<B>()).then_some(SchemaGenerator::subschema_for::<B>),
             reply: R::look,
             patience: PATIENCE,
             route: on(filter, handle),

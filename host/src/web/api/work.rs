@@ -339,7 +339,7 @@ mod tests {
         assert!(matches!(table.what, What::Schemas { table: Some(_), .. }) && matches!(table.target, RestoreTarget::Database { .. }));
         assert!(request(r#"{"dry_run":true}"#).expect("holds").dry_run);
         for (json, why) in [
-            (r#"{}"#, "where to restore"),
+            (r"{}", "where to restore"),
             (r#"{"to":"a"}"#, "absolute"),
             (r#"{"to":"/a","database":"b"}"#, "not both"),
             (r#"{"to":"/a","path":"/x","glob":"y"}"#, "one of"),

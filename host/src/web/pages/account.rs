@@ -1,5 +1,7 @@
 //! `/account`: one's own password, second factor and sessions.
 
+use std::fmt::Write as _;
+
 use axum::extract::Request;
 use axum::response::Response;
 use jiff::Timestamp;
@@ -142,7 +144,7 @@ fn drawing(text: &str) -> Result<Html, Problem> {
     let mut path = String::new();
     for (index, module) in code.to_colors().into_iter().enumerate() {
         if module == qrcode::Color::Dark {
-            path.push_str(&format!("M{} {}h1v1h-1z", index % width + QUIET, index / width + QUIET));
+            let _ = write!(path, "M{} {}h1v1h-1z", index % width + QUIET, index / width + QUIET);
         }
     }
     let side = width + 2 * QUIET;

@@ -92,7 +92,7 @@ impl FromRequestParts<State> for Visit {
         let context = state.context_for(&caller);
         let mut frame = plain(&context, &parts.headers);
         frame.user = Some(badge(&caller, frame.locale));
-        frame.csrf = caller.csrf().unwrap_or_default().to_owned();
+        caller.csrf().unwrap_or_default().clone_into(&mut frame.csrf);
         frame.host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         frame.open = Section::ALL.into_iter().filter(|section| may_see(&caller, *section)).collect();
         frame.problems = context.catalog.problems().map_or(0, |open| u32::try_from(open.len()).unwrap_or(u32::MAX));

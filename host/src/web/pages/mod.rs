@@ -33,7 +33,7 @@ use frame::{Answer, Visit};
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// Their routes.
-pub fn router() -> Router<State> {
+pub(super) fn router() -> Router<State> {
     Router::new()
         .route("/", get(overview::show))
         .route("/runs", get(runs::list).post(runs::start))

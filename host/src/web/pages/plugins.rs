@@ -80,11 +80,11 @@ fn tell(visit: &Visit, view: &mut Plugin, proposal: &Proposal) {
     let said = proposal.component.description();
     view.version.clone_from(&said.version);
     view.summary.clone_from(&said.summary);
-    view.kind = match said.kind {
+    let kind = match said.kind {
         PluginKind::Destination => visit.t("destino", "destination"),
         PluginKind::Notifier => visit.t("notificador", "notifier"),
-    }
-    .to_owned();
+    };
+    kind.clone_into(&mut view.kind);
     // What was looked at is what would be approved.
     view.sha256.clone_from(&proposal.pin.sha256);
     view.approved = proposal.before.as_ref().map(|before| before.approved);
@@ -107,10 +107,10 @@ fn tell(visit: &Visit, view: &mut Plugin, proposal: &Proposal) {
     }));
     if said.directory {
         let paths: Vec<String> = instances.iter().filter_map(|one| Some(one.grants.directory.as_ref()?.display().to_string())).collect();
-        match paths.is_empty() {
-            true => view.may.push(Capability::Directory { path: None }),
-            false => view.may.extend(paths.into_iter().map(|path| Capability::Directory { path: Some(path) })),
+        if paths.is_empty() {
+            view.may.push(Capability::Directory { path: None });
         }
+        view.may.extend(paths.into_iter().map(|path| Capability::Directory { path: Some(path) }));
     }
     if instances.iter().any(|one| one.grants.delete) {
         view.may.push(Capability::Delete);

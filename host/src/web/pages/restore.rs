@@ -39,7 +39,7 @@ struct Chosen {
 enum Reached {
     Set,
     What(Chosen, Option<ArtifactLine>),
-    Where(Chosen, ArtifactLine, Part),
+    Where(ArtifactLine, Part),
     Plan(Chosen, ArtifactLine, Part, Goal),
 }
 
@@ -105,12 +105,12 @@ async fn reached(visit: &Visit, picked: &Picked, step: &str) -> Result<(Reached,
         Err(fault) => return Ok((Reached::What(chosen, Some(line)), Some(fault))),
     };
     if step == "where" {
-        return Ok((Reached::Where(chosen, line, part), None));
+        return Ok((Reached::Where(line, part), None));
     }
     let servers: Vec<&str> = servers(visit).collect();
     match picked.goal((&line, &part), &servers) {
         Ok(goal) => Ok((Reached::Plan(chosen, line, part, goal), None)),
-        Err(fault) => Ok((Reached::Where(chosen, line, part), Some(fault))),
+        Err(fault) => Ok((Reached::Where(line, part), Some(fault))),
     }
 }
 
@@ -139,7 +139,7 @@ async fn page(visit: &Visit, (picked, form): (&Picked, &Form), reached: Reached,
             let step = pick::what(visit, (picked, form), (&chosen, opened.as_ref()), &mut faults).await;
             (step, picked.carried(names), (opened, None))
         }
-        Reached::Where(_, line, part) => {
+        Reached::Where(line, part) => {
             let step = pick::place(visit, picked, (&line, &part));
             (step, picked.carried(&["set", "from", "artifact", "item", "path"]), (Some(line), Some((part, None))))
         }

@@ -73,7 +73,7 @@ fn one_check(check: &CheckStanding, locale: Locale) -> Check {
 
 pub(super) async fn reports(visit: Visit) -> Answer {
     let visit = visit.at(Section::Reports)?;
-    let months = visit.aside(|context| months(context)).await?;
+    let months = visit.aside(months).await?;
     Ok(visit.page(reports::render_list(&visit.frame, &Reports { months })))
 }
 

@@ -131,12 +131,18 @@ fn grants(area: Area, values: &Map<String, Value>, said: Option<&Description>) -
 pub(super) fn read(area: Area, entry: &mut Entry<'_>, said: Option<&Description>, locale: Locale) {
     match area {
         Area::Databases => {
-            ["name", "user"].into_iter().for_each(|key| entry.needed(key));
-            ["host", "socket"].into_iter().for_each(|key| entry.text(key));
+            for key in ["name", "user"] {
+                entry.needed(key);
+            }
+            for key in ["host", "socket"] {
+                entry.text(key);
+            }
             entry.count("port");
             let password = entry.values.get("password").cloned();
             entry.secret("password", password.as_ref());
-            ["include_schemas", "exclude_tables", "exclude_rows"].into_iter().for_each(|key| entry.lines(key));
+            for key in ["include_schemas", "exclude_tables", "exclude_rows"] {
+                entry.lines(key);
+            }
             let (written, before) = (entry.values.contains_key("exclude_schemas"), EXCLUDED.join("\n"));
             let posted: Vec<&str> = entry.posted("exclude_schemas").lines().map(str::trim).collect();
             if written || posted.join("\n") != before {
@@ -148,19 +154,35 @@ pub(super) fn read(area: Area, entry: &mut Entry<'_>, said: Option<&Description>
         Area::Directories => {
             entry.needed("path");
             entry.lines("exclude");
-            ["exclude_caches", "one_file_system"].into_iter().for_each(|key| entry.flag(key, true));
-            ["max_file_size", "tenant"].into_iter().for_each(|key| entry.text(key));
+            for key in ["exclude_caches", "one_file_system"] {
+                entry.flag(key, true);
+            }
+            for key in ["max_file_size", "tenant"] {
+                entry.text(key);
+            }
         }
         Area::Schedules => {
-            ["name", "schedule"].into_iter().for_each(|key| entry.needed(key));
+            for key in ["name", "schedule"] {
+                entry.needed(key);
+            }
             entry.needed_before_the_button("action");
-            ["time_zone", "timeout"].into_iter().for_each(|key| entry.text(key));
-            ["only", "not_between"].into_iter().for_each(|key| entry.lines(key));
-            ["catch_up", "enabled"].into_iter().for_each(|key| entry.flag(key, true));
+            for key in ["time_zone", "timeout"] {
+                entry.text(key);
+            }
+            for key in ["only", "not_between"] {
+                entry.lines(key);
+            }
+            for key in ["catch_up", "enabled"] {
+                entry.flag(key, true);
+            }
         }
         Area::Retention => {
-            ["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"].into_iter().for_each(|key| entry.count(key));
-            ["keep_within", "max_size"].into_iter().for_each(|key| entry.text(key));
+            for key in ["keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"] {
+                entry.count(key);
+            }
+            for key in ["keep_within", "max_size"] {
+                entry.text(key);
+            }
         }
         Area::Destinations | Area::Notifiers => read_instance(area, entry, said, locale),
     }
@@ -188,7 +210,9 @@ fn read_instance(area: Area, entry: &mut Entry<'_>, said: Option<&Description>, 
     if area == Area::Destinations {
         entry.flag("grants.delete", false);
     } else {
-        ["events", "quiet"].into_iter().for_each(|key| entry.lines(key));
+        for key in ["events", "quiet"] {
+            entry.lines(key);
+        }
         entry.text("min_severity");
     }
 }

@@ -275,9 +275,10 @@ pub(super) async fn foreseen(visit: &Visit, context: Context) -> Result<Foreseen
     let mut foreseen = Foreseen { preview: Vec::new(), kept: 0, removed: 0, freed: 0 };
     for place in places {
         for set in place.sets {
-            match set.keep {
-                true => foreseen.kept += 1,
-                false => (foreseen.removed, foreseen.freed) = (foreseen.removed + 1, foreseen.freed.saturating_add(set.bytes)),
+            if set.keep {
+                foreseen.kept += 1;
+            } else {
+                (foreseen.removed, foreseen.freed) = (foreseen.removed + 1, foreseen.freed.saturating_add(set.bytes));
             }
             let reasons: Vec<String> = set.reasons.iter().map(|reason| reason_in_words(reason, visit.frame.locale)).collect();
             let name = set.set.to_string();

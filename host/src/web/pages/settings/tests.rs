@@ -151,11 +151,11 @@ fn job<'a>((now, name): (&'a str, &'a str), action: &'a str, schedule: &'a str) 
     [("name", now), ("name", name), ("action", action), ("schedule", schedule), ("catch_up", "on"), ("enabled", "on"), ("action", "save")]
 }
 
-impl Place {
-    fn server<'a>(&self, password: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-        SERVER.into_iter().chain([("password.place", password)]).chain(more.iter().copied()).collect()
-    }
+fn server<'a>(password: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    SERVER.into_iter().chain([("password.place", password)]).chain(more.iter().copied()).collect()
+}
 
+impl Place {
     fn password(&self) -> String {
         self.directory.path().join("password").display().to_string()
     }
@@ -168,7 +168,7 @@ async fn a_change_is_shown_then_saved_and_the_file_before_lies_beside_it() {
     let form = place.get("/settings/databases?name=main").await;
     assert!(form.status == StatusCode::OK && form.text.contains("value=\"u\""), "{}", form.text);
     let password = place.password();
-    let shown = place.post("/settings/databases", &place.server(&password, &[])).await;
+    let shown = place.post("/settings/databases", &server(&password, &[])).await;
     assert!(shown.status == StatusCode::OK && shown.text.contains("+ host = &#34;db.example.com&#34;"), "{}", shown.text);
     assert_eq!(place.text(), before, "nothing is written before it was looked at");
     let saved = place.write("/settings/databases", &shown).await;
@@ -188,7 +188,7 @@ async fn a_change_is_shown_then_saved_and_the_file_before_lies_beside_it() {
 async fn what_does_not_hold_is_named_at_its_field_and_nothing_is_saved() {
     let place = Place::new(Role::Administrator);
     let (before, password) = (place.text(), place.password());
-    let port = place.post("/settings/databases", &place.server(&password, &[("port", "many")])).await;
+    let port = place.post("/settings/databases", &server(&password, &[("port", "many")])).await;
     assert!(port.status == StatusCode::UNPROCESSABLE_ENTITY && port.text.contains("is not a whole number"), "{}", port.text);
     let wrong = place.post("/settings/schedules", &job(("backup", "backup"), "run", "61 * * * *")).await;
     assert!(wrong.status == StatusCode::UNPROCESSABLE_ENTITY && wrong.text.contains("id=\"schedule-fault\""), "{}", wrong.text);
@@ -204,7 +204,7 @@ async fn what_does_not_hold_is_named_at_its_field_and_nothing_is_saved() {
 async fn a_file_that_somebody_else_changed_meanwhile_is_not_saved_over() {
     let place = Place::new(Role::Administrator);
     let password = place.password();
-    let shown = place.post("/settings/databases", &place.server(&password, &[])).await;
+    let shown = place.post("/settings/databases", &server(&password, &[])).await;
     let other = format!("# Somebody else.\n{}", place.text());
     std::fs::write(place.file(), &other).expect("written");
     let stale = place.write("/settings/databases", &shown).await;
@@ -221,7 +221,7 @@ async fn only_who_may_change_the_configuration_does_and_only_from_its_own_page()
     }
     let place = Place::new(Role::Administrator);
     let (before, password) = (place.text(), place.password());
-    let shown = place.post("/settings/databases", &place.server(&password, &[])).await;
+    let shown = place.post("/settings/databases", &server(&password, &[])).await;
     let (changes, revision) = (shown.carried("changes"), shown.carried("revision"));
     for csrf in ["", "wrong"] {
         let fields = [("action", "write"), ("changes", changes.as_str()), ("revision", revision.as_str())];
@@ -237,7 +237,7 @@ async fn of_a_secret_only_its_place_is_shown() {
     let password = place.password();
     let form = place.get("/settings/databases?name=main").await.text;
     assert!(form.contains(&password), "{form}");
-    let difference = place.post("/settings/databases", &place.server("/elsewhere", &[])).await.text;
+    let difference = place.post("/settings/databases", &server("/elsewhere", &[])).await.text;
     assert!(difference.contains("/elsewhere") && difference.contains("+ password"), "{difference}");
     let destination = place.get("/settings/destinations?name=disk").await.text;
     let mut pages = vec![form, difference, destination];
@@ -299,7 +299,7 @@ async fn what_was_saved_is_read_again_by_whoever_takes_the_signal() {
         feed.send_replace(Context::open(config, old.audit.actor().clone(), old.cancel.clone()).expect("opens"));
     });
     let password = place.password();
-    let shown = place.post("/settings/databases", &place.server(&password, &[])).await;
+    let shown = place.post("/settings/databases", &server(&password, &[])).await;
     assert_eq!(place.write("/settings/databases", &shown).await.status, StatusCode::SEE_OTHER);
     assert_eq!(place.state.context().config.text, place.text());
     reader.await.expect("ended");
