@@ -140,7 +140,7 @@ pub struct TaskView {
 
 /// Something that happened, for everybody who listens.
 #[derive(Debug, Clone)]
-pub struct Happening {
+pub(super) struct Happening {
     /// `task` or `alert`.
     pub kind: &'static str,
     /// The task's tenant; who is limited to tenants hears of theirs alone.
