@@ -20,6 +20,7 @@ pub mod job;
 pub mod monitor;
 pub mod notify;
 pub mod owner;
+pub mod page;
 pub mod pipeline;
 pub mod plugin;
 pub mod ports;

@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod azurite;
+pub mod browser;
 pub mod certificates;
 pub mod cofre;
 pub mod compare;

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::process::build;
 
+mod scale;
 mod transfers;
 
 use transfers::Service;
@@ -47,6 +48,7 @@ enum Part {
     Sftp,
     S3,
     Ftp,
+    Scale,
 }
 
 /// Seconds of one run, and the peak memory of its largest process in MB.
@@ -78,6 +80,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if wanted(Part::Boundary) {
         results.push(boundary(options.runs, options.quick)?);
+    }
+    if wanted(Part::Scale) {
+        results.extend(scale::scale(root, options.runs)?);
     }
     let services = [(Part::Sftp, Service::Sftp), (Part::S3, Service::S3), (Part::Ftp, Service::Ftp)];
     let services: Vec<Service> = services.into_iter().filter(|(part, _)| wanted(*part)).map(|(_, service)| service).collect();
@@ -157,7 +162,10 @@ fn contest(row: &str, runs: usize, ours: &Contestant<'_>, peers: &[Contestant<'_
 }
 
 fn median(measures: &[Measure]) -> f64 {
-    let mut seconds: Vec<f64> = measures.iter().map(|measure| measure.seconds).collect();
+    middle(measures.iter().map(|measure| measure.seconds).collect())
+}
+
+fn middle(mut seconds: Vec<f64>) -> f64 {
     seconds.sort_by(f64::total_cmp);
     let middle = seconds.len() / 2;
     if seconds.len() % 2 == 1 { seconds[middle] } else { f64::midpoint(seconds[middle.saturating_sub(1)], seconds[middle]) }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 /// What each module may use. A module that is not listed here is a mistake: it has no place in the order yet.
-const ALLOWED: [(&str, &[&str]); 26] = [
+const ALLOWED: [(&str, &[&str]); 27] = [
     ("access", &["owner"]),
     ("audit", &["owner"]),
     ("ports", &[]),
@@ -53,7 +53,11 @@ const ALLOWED: [(&str, &[&str]); 26] = [
             "text",
         ],
     ),
-    ("web", &["access", "ports", "audit", "owner", "retention", "spool", "set", "catalog", "config", "plugin", "report", "text", "job"]),
+    ("page", &["text"]),
+    (
+        "web",
+        &["access", "ports", "audit", "owner", "retention", "spool", "set", "catalog", "config", "page", "plugin", "report", "text", "job"],
+    ),
     ("daemon", &["ports", "audit", "retention", "spool", "catalog", "config", "schedule", "notify", "report", "text", "job"]),
     (
         "cli",

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::name::NAME_MAX;
+use super::name::{NAME_MAX, TENANT_MAX};
 use super::password::{PASSWORD_MAX, PASSWORD_MIN};
 use super::role::Scope;
 
@@ -114,7 +114,7 @@ pub enum Refusal {
     #[error("`{}` is about the whole of cofre: a token with it cannot be limited to tenants", .0.name())]
     NotOfTenants(Scope),
     /// No tenants, or too many, or one with a name that cannot be.
-    #[error("a token that is limited to tenants names 1 to {most}, each with at most {NAME_MAX} characters", most = super::token::TENANTS_MAX)]
+    #[error("a token that is limited to tenants names 1 to {most}, each with at most {TENANT_MAX} characters", most = super::token::TENANTS_MAX)]
     Tenants,
     /// It would end before it begins.
     #[error("a token cannot expire in the past")]

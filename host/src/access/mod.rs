@@ -31,7 +31,7 @@ mod user;
 
 pub use error::{AccessError, Refusal};
 pub use login::{Confirmation, Login, LoginOutcome};
-pub use name::NAME_MAX;
+pub use name::{NAME_MAX, TENANT_MAX};
 pub use password::{PASSWORD_MAX, PASSWORD_MIN};
 pub use principal::{Principal, PrincipalKind};
 pub use role::{Role, Scope, UnknownWord};
@@ -135,4 +135,11 @@ fn moment_if_any(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Opt
 /// Rows of a table.
 fn count(transaction: &Transaction<'_>, sql: &str) -> rusqlite::Result<i64> {
     transaction.query_row(sql, [], |row| row.get(0))
+}
+
+/// A use that cannot be noted keeps nobody out: with a full disk, somebody has to get in who makes room.
+fn noted_or_told(noted: rusqlite::Result<usize>) {
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the use of a token or a session cannot be noted in `access.db`");
+    }
 }

@@ -4,6 +4,8 @@ use super::error::Refusal;
 
 /// Characters of a name.
 pub const NAME_MAX: usize = 64;
+/// Characters of a tenant's name.
+pub const TENANT_MAX: usize = 255;
 
 /// A user's name, in lower case: `Maria` and `maria` are one person.
 pub(super) fn user(text: &str) -> Result<String, Refusal> {
@@ -18,14 +20,14 @@ pub(super) fn user(text: &str) -> Result<String, Refusal> {
 /// A token's name: any words.
 pub(super) fn token(text: &str) -> Result<String, Refusal> {
     let name = text.trim();
-    if is_plain(name) { Ok(name.to_owned()) } else { Err(Refusal::TokenName) }
+    if is_plain(name, NAME_MAX) { Ok(name.to_owned()) } else { Err(Refusal::TokenName) }
 }
 
 /// Whether it is a name that can be shown on one line, as it is written.
-pub(super) fn is_plain(text: &str) -> bool {
+pub(super) fn is_plain(text: &str, most: usize) -> bool {
     // Marks that turn the direction of writing make a name look like another one.
     let turns = |letter: char| matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    !text.is_empty() && text.chars().nth(NAME_MAX).is_none() && !text.chars().any(|letter| letter.is_control() || turns(letter))
+    !text.is_empty() && text.chars().nth(most).is_none() && !text.chars().any(|letter| letter.is_control() || turns(letter))
 }
 
 #[cfg(test)]

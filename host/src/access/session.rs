@@ -12,7 +12,7 @@ use super::error::AccessError;
 use super::principal::Principal;
 use super::role::Role;
 use super::secret::{self, SessionSecret};
-use super::{Access, name};
+use super::{Access, name, noted_or_told};
 
 /// A session that is not used so long ends.
 pub const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
@@ -67,7 +67,7 @@ impl Access {
             return Ok(None);
         }
         if second - seen >= NOTED_EVERY {
-            connection.execute("UPDATE sessions SET seen = ?2 WHERE hash = ?1", params![hash, second])?;
+            noted_or_told(connection.execute("UPDATE sessions SET seen = ?2 WHERE hash = ?1", params![hash, second]));
         }
         let expires = Timestamp::from_second(end(created, seen.max(second))).unwrap_or(Timestamp::MAX);
         Ok(Some(SessionPrincipal { principal: Principal::user(user, role), csrf: csrf(cookie), expires }))

@@ -189,6 +189,17 @@ fn a_use_is_noted_once_a_minute() {
 }
 
 #[test]
+fn a_use_that_cannot_be_noted_keeps_nobody_out() {
+    let (_directory, access) = peopled();
+    let (_, text) = access.create_token(new_token(), "root").expect("made");
+    let cookie = session(login(&access, "maria", PASSWORD, at(0)));
+    access.connection().pragma_update(None, "query_only", true).expect("set");
+    assert!(access.by_token(&text, at(600)).expect("read").is_some());
+    assert!(access.by_session(cookie.expose(), at(600)).expect("read").is_some());
+    access.revoke_token("any").expect_err("nothing can be written");
+}
+
+#[test]
 fn a_token_that_makes_no_sense_is_refused() {
     let (_directory, access) = access();
     let tenants = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::error::{AccessError, Refusal};
 use super::principal::Principal;
 use super::role::Scope;
-use super::{Access, count, moment, moment_if_any, name, secret};
+use super::{Access, count, moment, moment_if_any, name, noted_or_told, secret};
 
 const PREFIX: &str = "cofre_";
 /// Characters of the public part: 40 bits.
@@ -77,7 +77,7 @@ impl NewToken {
             return Err(Refusal::NoScopes);
         }
         if let Some(tenants) = &self.tenants {
-            if tenants.is_empty() || tenants.len() > TENANTS_MAX || !tenants.iter().all(|tenant| name::is_plain(tenant)) {
+            if tenants.is_empty() || tenants.len() > TENANTS_MAX || !tenants.iter().all(|tenant| name::is_plain(tenant, name::TENANT_MAX)) {
                 return Err(Refusal::Tenants);
             }
             if let Some(scope) = self.scopes.iter().find(|scope| !scope.is_of_tenants()) {
@@ -171,7 +171,8 @@ impl Access {
         let is_same = secret::same(&secret::digest(parts.secret), stored);
         let Some((token, _)) = found.filter(|(token, _)| is_same && token.is_good(now)) else { return Ok(None) };
         if token.last_used.is_none_or(|used| now.as_second() - used.as_second() >= NOTED_EVERY) {
-            connection.execute("UPDATE tokens SET last_used = ?2 WHERE id = ?1", params![token.id, now.as_second()])?;
+            let noted = connection.execute("UPDATE tokens SET last_used = ?2 WHERE id = ?1", params![token.id, now.as_second()]);
+            noted_or_told(noted);
         }
         Ok(Some(Principal::token(&token.id, token.name, token.scopes, token.tenants)))
     }

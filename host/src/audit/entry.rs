@@ -122,6 +122,31 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Run,
+        Self::Resume,
+        Self::Verify,
+        Self::Restore,
+        Self::Repair,
+        Self::Drill,
+        Self::Prune,
+        Self::Remove,
+        Self::Pin,
+        Self::Unpin,
+        Self::PluginApprove,
+        Self::PluginRemove,
+        Self::Configuration,
+        Self::CatalogRebuild,
+        Self::Daemon,
+        Self::Access,
+        Self::TenantDelivery,
+        Self::AccessChange,
+        Self::Login,
+        Self::LoginRefused,
+        Self::Audit,
+    ];
+
     /// As it is written.
     pub fn name(self) -> &'static str {
         match self {

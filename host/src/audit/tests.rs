@@ -51,6 +51,18 @@ fn blamed(directory: &Path) -> Option<u64> {
 }
 
 #[test]
+fn who_asked_over_the_page_is_named_and_a_line_of_before_is_read_as_it_is() {
+    let daemon = Actor { daemon: true, ..actor() };
+    let asked = daemon.clone().asked_by("page:maria\u{1b}[2J");
+    assert_eq!((daemon.to_string(), asked.to_string()), ("daemon".to_owned(), "page:maria\u{fffd}[2J".to_owned()));
+    let line = serde_json::to_string(&asked).expect("written");
+    assert_eq!(serde_json::from_str::<Actor>(&line).expect("read"), asked);
+    let before = r#"{"uid":0,"user":"root","sudo_user":"ana"}"#;
+    assert_eq!(serde_json::from_str::<Actor>(before).expect("read"), actor());
+    assert_eq!(serde_json::to_string(&actor()).expect("written"), before);
+}
+
+#[test]
 fn what_was_written_holds_and_is_read_again() {
     let (directory, log) = written(3);
     let findings = found(directory.path());

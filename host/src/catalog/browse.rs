@@ -199,6 +199,27 @@ impl Catalog {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// What was done with a set, newest first, at most a hundred times.
+    ///
+    /// # Errors
+    /// When the catalogue cannot be read.
+    pub fn runs_of(&self, set: SetName) -> Result<Vec<RunRecord>, CatalogError> {
+        let connection = self.connection();
+        let sql = "SELECT verb, set_name, started, finished, outcome, detail FROM runs WHERE set_name = ?1 ORDER BY id DESC LIMIT 100";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([set.to_string()], |row| {
+            Ok(RunRecord {
+                verb: row.get(0)?,
+                set: row.get(1)?,
+                started: row.get(2)?,
+                finished: row.get(3)?,
+                outcome: row.get(4)?,
+                detail: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Runs before a number, newest first, at most so many; of one verb, or of all.
     ///
     /// # Errors

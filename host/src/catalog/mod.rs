@@ -167,6 +167,8 @@ impl Catalog {
         connection.busy_timeout(Duration::from_secs(10)).map_err(open)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(open)?;
+        // What is forgotten, such as an address that somebody may download from, does not stay in the file's free pages.
+        connection.pragma_update(None, "secure_delete", true).map_err(open)?;
         // Two processes may open a new catalogue at once: the version is read under the write lock, or both would migrate.
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(open)?;
         let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -25,22 +25,20 @@ pub(super) async fn alone(path: &Path, context: Context, listen: Vec<SocketAddr>
         settings.listen = listen;
     }
     let stop = context.cancel.clone();
+    // Before anybody can ask for it.
+    let hangups = signal(SignalKind::hangup()).map_err(|error| JobError::Failed(format!("cannot wait for signals: {error}")))?;
     let feed = watch::Sender::new(context);
     let server = Server::bind(feed.subscribe(), settings, stop.clone()).await?;
     tell(&server, shown)?;
     tokio::select! {
         () = server.run() => {}
-        error = reload(path, &feed) => return Err(error),
+        () = reload(path, &feed, hangups) => {}
     }
     Ok(Exit::Done)
 }
 
 /// Reads the configuration again whenever that is asked for; one that does not hold is refused, and the old one stays.
-async fn reload(path: &Path, feed: &watch::Sender<Context>) -> JobError {
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(error) => return JobError::Failed(format!("cannot wait for signals: {error}")),
-    };
+async fn reload(path: &Path, feed: &watch::Sender<Context>, mut hangups: Signal) {
     loop {
         if hangups.recv().await.is_none() {
             std::future::pending::<()>().await;

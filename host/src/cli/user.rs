@@ -28,7 +28,7 @@ pub(super) fn run(command: UserCommand, context: &Context, (renderer, locale): (
         UserCommand::List => list(&access, (renderer, locale))?,
         UserCommand::Password { name, password_file } => {
             let user = access.user(&name)?;
-            job::set_password(context, &access, &name, &*password(password_file.as_deref(), locale)?)?;
+            job::set_password(context, &access, &name, &password(password_file.as_deref(), locale)?)?;
             done(&user.name, locale.pick("senha alterada, sessões encerradas", "password set, sessions ended").to_owned());
         }
         UserCommand::Role { name, role } => {

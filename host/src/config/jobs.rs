@@ -44,6 +44,8 @@ pub struct RawJob {
     pub catch_up: Option<bool>,
     /// Whether it also runs when the daemon starts. Default false.
     pub at_start: Option<bool>,
+    /// Whether it begins by itself at all. Default true.
+    pub enabled: Option<bool>,
     /// Hours in which it does not begin, `08:00-18:00`; it begins after them instead.
     pub not_between: Vec<String>,
     /// How long it may take; it is cancelled then, and a backup goes on with its copies at the next run. Default: as long as it takes.
@@ -52,8 +54,8 @@ pub struct RawJob {
     pub overlap: Option<String>,
 }
 
-/// The mission's times, in words that a person can copy into the configuration.
-const DEFAULTS: [(&str, &str, &str); 4] = [
+/// The mission's times, in words that a person can copy into the configuration: name, action, schedule.
+pub const DEFAULT_JOBS: [(&str, &str, &str); 4] = [
     ("backup", "run", "0 2 * * *"),
     ("clean-up", "prune", "0 4 * * SUN"),
     ("verification", "verify", "0 3 * * WED"),
@@ -69,7 +71,7 @@ pub(super) fn resolve(raw: &[RawJob], general: &TimeZone, problems: &mut Problem
             schedule: (*schedule).to_owned(),
             ..RawJob::default()
         };
-        return DEFAULTS.iter().map(default).filter_map(|raw| job(0, &raw, general, problems)).collect();
+        return DEFAULT_JOBS.iter().map(default).filter_map(|raw| job(0, &raw, general, problems)).collect();
     }
     let mut names = BTreeSet::new();
     for (index, job) in raw.iter().enumerate() {
@@ -116,6 +118,7 @@ fn job(index: usize, raw: &RawJob, general: &TimeZone, problems: &mut Problems<'
         jitter: jitter.unwrap_or(Duration::ZERO),
         catch_up: raw.catch_up.unwrap_or(true),
         at_start: raw.at_start.unwrap_or(false),
+        enabled: raw.enabled.unwrap_or(true),
         closed,
         timeout,
         overlap,
@@ -206,7 +209,7 @@ mod tests {
     fn without_jobs_they_are_the_missions() {
         let jobs = resolved("time_zone = 'America/Sao_Paulo'\n").expect("good");
         let told: Vec<_> = jobs.iter().map(|job| (job.name.as_str(), job.action.name(), job.schedule.text())).collect();
-        assert_eq!(told, DEFAULTS);
+        assert_eq!(told, DEFAULT_JOBS);
         assert_eq!(jobs[2].action, Action::Verify { every: Some(NonZeroU32::MIN), deep: false });
         assert!(jobs.iter().all(|job| job.catch_up && job.schedule.zone().iana_name() == Some("America/Sao_Paulo")));
     }
@@ -224,6 +227,16 @@ mod tests {
         for wrong in ["share = '1/0'\n", "share = '4'\n", "share = '2/4'\n", "share = '1/4'\nall = false\n", "only = ['sql']\n"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_job_that_is_disabled_stays_a_job_and_is_never_due() {
+        let jobs =
+            resolved("[[job]]\nname = 'a'\naction = 'prune'\nschedule = '@daily'\nat_start = true\nenabled = false\n").expect("good");
+        let now = "2026-03-15T12:00:00Z".parse().expect("a time");
+        assert_eq!(jobs[0].due(JobSpec::AT_ONCE, now), crate::schedule::Due::Never);
+        assert!(!jobs[0].enabled && jobs[0].next(now).is_some(), "when it would begin is still known");
+        assert!(resolved("[[job]]\nname = 'a'\naction = 'prune'\nschedule = '@daily'\n").expect("good")[0].enabled);
     }
 
     #[test]

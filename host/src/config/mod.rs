@@ -5,6 +5,7 @@
 mod bandwidth;
 mod checks;
 mod diagnostics;
+mod edit;
 mod jobs;
 mod notifiers;
 mod priority;
@@ -21,12 +22,14 @@ mod watches;
 mod web;
 
 pub use diagnostics::{ConfigError, Problem};
+pub use edit::{Change, DiffLine, EditError, difference, edited, revision, values};
+pub use jobs::DEFAULT_JOBS;
 pub use notifiers::NotifierConfig;
 pub use priority::{IoPriority, Priority};
 pub use raw::RawConfig;
 pub use resolved::{
-    Config, DestinationConfig, DirectoryConfig, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig, PluginConfig,
-    StorageSettings,
+    Config, DestinationConfig, DirectoryConfig, EXCLUDED, FailureRule, HookCommand, HookMoment, HookSettings, LogSettings, MysqlConfig,
+    PluginConfig, StorageSettings, plugin_file,
 };
 pub use secret::secret_from;
 pub use tenants::{Belongings, TenantDelivery, owners, passphrase_from};

@@ -30,7 +30,8 @@ use crate::ports::{
 use crate::retention::Retention;
 use crate::schedule::JobSpec;
 
-const EXCLUDED: [&str; 5] = ["information_schema", "performance_schema", "sys", "mysql", "phpmyadmin"];
+/// Schemas that are left out unless the configuration says which.
+pub const EXCLUDED: [&str; 5] = ["information_schema", "performance_schema", "sys", "mysql", "phpmyadmin"];
 const ITERATIONS_MIN: u32 = 10_000;
 const CONFIG_MAX: u64 = 4 << 20;
 
@@ -275,7 +276,15 @@ impl Config {
     /// # Errors
     /// With every mistake that was found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let (text, raw) = Self::read(path)?;
+        Self::parse(path, Self::text_of(path)?)
+    }
+
+    /// The same of a text that is not in the file yet.
+    ///
+    /// # Errors
+    /// With every mistake that was found.
+    pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let raw: RawConfig = toml::from_str(&text).map_err(|error| syntax::<RawConfig>(path, &text, &error))?;
         if raw.passphrase.is_none() {
             let message =
                 "there is none, and without it nothing can be backed up or restored: write `passphrase = { file = \"…\" }`".to_owned();
@@ -296,7 +305,11 @@ impl Config {
         Self::resolve(path, text, raw)
     }
 
-    fn read(path: &Path) -> Result<(String, RawConfig), ConfigError> {
+    /// Text of a configuration's file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is larger than any configuration.
+    pub fn text_of(path: &Path) -> Result<String, ConfigError> {
         let unreadable =
             |message: String| ConfigError { path: path.to_path_buf(), problems: vec![Problem { line: None, key: String::new(), message }] };
         let size =
@@ -304,7 +317,11 @@ impl Config {
         if size > CONFIG_MAX {
             return Err(unreadable(format!("has {size} bytes, more than any configuration")));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))?;
+        std::fs::read_to_string(path).map_err(|error| unreadable(format!("cannot be read: {error}")))
+    }
+
+    fn read(path: &Path) -> Result<(String, RawConfig), ConfigError> {
+        let text = Self::text_of(path)?;
         let raw: RawConfig = toml::from_str(&text).map_err(|error| syntax::<RawConfig>(path, &text, &error))?;
         Ok((text, raw))
     }
@@ -611,7 +628,7 @@ fn plugins(raw: &RawConfig, path: &Path, problems: &mut Problems<'_>) -> PluginS
 }
 
 /// The file that `plugin = "…"` means: a path, or a name in the plug-in directory.
-fn plugin_file(plugin: &str, directory: &Path) -> PathBuf {
+pub fn plugin_file(plugin: &str, directory: &Path) -> PathBuf {
     let is_path = plugin.contains('/') || Path::new(plugin).extension().is_some_and(|extension| extension == "wasm");
     if is_path { PathBuf::from(plugin) } else { directory.join(format!("{plugin}.wasm")) }
 }

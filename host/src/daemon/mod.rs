@@ -101,7 +101,7 @@ pub async fn look(context: &mut Context, fresh: bool) -> Result<Look, JobError> 
 
 /// Makes those jobs due that run at each start.
 fn begin(context: &Context) -> Result<(), JobError> {
-    for spec in context.config.jobs.iter().filter(|spec| spec.at_start) {
+    for spec in context.config.jobs.iter().filter(|spec| spec.at_start && spec.enabled) {
         context.catalog.job_again(&spec.name, JobSpec::AT_ONCE)?;
     }
     Ok(())

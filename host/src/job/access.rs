@@ -50,9 +50,8 @@ pub fn create_token(
 /// # Errors
 /// When there is none of that name that is not revoked, or it cannot be stored or written down.
 pub fn revoke_token(context: &Context, access: &Access, id: &str) -> Result<(), JobError> {
-    changed(context, &format!("token {id}"), &[("what", "token revoked")], || match access.revoke_token(id)? {
-        true => Ok(()),
-        false => Err(Refusal::NoToken(id.to_owned()).into()),
+    changed(context, &format!("token {id}"), &[("what", "token revoked")], || {
+        if access.revoke_token(id)? { Ok(()) } else { Err(Refusal::NoToken(id.to_owned()).into()) }
     })
 }
 

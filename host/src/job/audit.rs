@@ -34,9 +34,17 @@ pub fn audit_entries(context: &Context, since: Option<Timestamp>) -> Result<(Vec
 /// # Errors
 /// When it cannot be read.
 pub fn audit_page(context: &Context, before: Option<u64>, most: usize) -> Result<Vec<Entry>, JobError> {
+    audit_found(context, before, most, |_| true)
+}
+
+/// The same of those that fit.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn audit_found(context: &Context, before: Option<u64>, most: usize, fits: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, JobError> {
     let mut newest = VecDeque::with_capacity(most.min(LISTED_MAX));
     context.audit.log().entries(|entry| {
-        if before.is_none_or(|before| entry.seq < before) {
+        if before.is_none_or(|before| entry.seq < before) && fits(&entry) {
             newest.push_back(entry);
         }
         if newest.len() > most {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, JobError};
-use crate::config::format_size;
+use crate::config::{MysqlConfig, format_size};
 use crate::ports::Warnings;
 use crate::source::files::skipped_mounts;
 use crate::source::mysql::{Lack, Snapshot};
@@ -36,6 +36,23 @@ fn lacks(snapshot: &Snapshot, grants: bool) -> Vec<String> {
     all
 }
 
+/// Tries one database server: what was found, or why it does not work.
+///
+/// # Errors
+/// In words for the administrator, with the mend.
+pub async fn check_mysql(context: &Context, source: &MysqlConfig) -> Result<String, String> {
+    let warnings = Warnings::default();
+    let settings = context.config.mysql_settings(source).map_err(|error| error.to_string())?;
+    let snapshot = Snapshot::open(&settings, &warnings, CancellationToken::new()).await.map_err(|error| error.to_string())?;
+    let mut detail = format!("{}, {} schemas", snapshot.server().version, snapshot.schemas().len());
+    for warning in warnings.snapshot().0 {
+        detail = format!("{detail}; {}", warning.message);
+    }
+    let lacks = lacks(&snapshot, source.grants);
+    snapshot.close().await;
+    if lacks.is_empty() { Ok(detail) } else { Err(format!("{detail}; {}", lacks.join("; "))) }
+}
+
 /// Tries passphrase, sources and destinations.
 ///
 /// # Errors
@@ -48,28 +65,7 @@ pub async fn check(context: &Context) -> Result<Vec<CheckItem>, JobError> {
     };
     item("passphrase".to_owned(), context.config.passphrase().map(|_| "can be read".to_owned()).map_err(|error| error.to_string()));
     for source in &context.config.mysql {
-        let warnings = Warnings::default();
-        let settings = match context.config.mysql_settings(source) {
-            Ok(settings) => settings,
-            Err(error) => {
-                item(format!("mysql {}", source.settings.name), Err(error.to_string()));
-                continue;
-            }
-        };
-        let opened = Snapshot::open(&settings, &warnings, CancellationToken::new()).await;
-        let result = match opened {
-            Ok(snapshot) => {
-                let mut detail = format!("{}, {} schemas", snapshot.server().version, snapshot.schemas().len());
-                for warning in warnings.snapshot().0 {
-                    detail = format!("{detail}; {}", warning.message);
-                }
-                let lacks = lacks(&snapshot, source.grants);
-                snapshot.close().await;
-                if lacks.is_empty() { Ok(detail) } else { Err(format!("{detail}; {}", lacks.join("; "))) }
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        item(format!("mysql {}", source.settings.name), result);
+        item(format!("mysql {}", source.settings.name), check_mysql(context, source).await);
     }
     for directory in &context.config.directories {
         let path = &directory.settings.path;

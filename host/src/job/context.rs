@@ -155,6 +155,12 @@ impl Context {
         Self { audit: Arc::new(self.audit.asked_by(via)), ..self.clone() }
     }
 
+    /// The same by another configuration, which is only looked at: where cofre's own files lie stays as it was opened.
+    #[must_use]
+    pub fn under(&self, config: &Arc<Config>) -> Self {
+        Self { config: Arc::clone(config), ..self.clone() }
+    }
+
     /// Loads a plug-in that the administrator approved.
     ///
     /// # Errors

@@ -46,11 +46,11 @@ pub struct ReportFile {
     pub bytes: Vec<u8>,
 }
 
-/// The report of a month.
+/// The figures of a month.
 ///
 /// # Errors
-/// When the catalogue cannot be read, or a plot cannot be drawn.
-pub fn monthly(context: &Context, month: Month, locale: Locale) -> Result<Report, JobError> {
+/// When the catalogue cannot be read.
+pub fn figures(context: &Context, month: Month) -> Result<Monthly, JobError> {
     let zone = &context.config.zone;
     let (begin, to) = month.range(zone);
     let year = SignedDuration::from_hours(24 * HISTORY_DAYS);
@@ -61,9 +61,27 @@ pub fn monthly(context: &Context, month: Month, locale: Locale) -> Result<Report
         destinations: context.config.destinations.iter().map(|destination| destination.settings.name.clone()).collect(),
         active: context.spool.is_busy(),
     };
-    let figures = Monthly::of(month, zone, &history);
+    Ok(Monthly::of(month, zone, &history))
+}
+
+/// The report of a month.
+///
+/// # Errors
+/// When the catalogue cannot be read, or a plot cannot be drawn.
+pub fn monthly(context: &Context, month: Month, locale: Locale) -> Result<Report, JobError> {
+    let figures = figures(context, month)?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     put_together(month, figures, &host, locale).map_err(JobError::Failed)
+}
+
+/// The same figures drawn for a page: what a plot shows, and its drawing as SVG.
+///
+/// # Errors
+/// When the catalogue cannot be read, or a plot cannot be drawn.
+pub fn trends(context: &Context, month: Month, locale: Locale) -> Result<Vec<(&'static str, String)>, JobError> {
+    let figures = figures(context, month)?;
+    let drawn = |(trend, plot): (Trend, Plot)| Ok((trend.title(locale), plot.svg().map_err(JobError::Failed)?));
+    plots(&figures, locale).into_iter().map(drawn).collect()
 }
 
 fn put_together(month: Month, monthly: Monthly, host: &str, locale: Locale) -> Result<Report, String> {

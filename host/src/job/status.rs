@@ -77,7 +77,9 @@ pub struct JobStanding {
     pub time_zone: Option<String>,
     /// What it is told to take alone.
     pub only: Vec<String>,
-    /// Its next times, RFC 3339.
+    /// Whether it begins by itself at all.
+    pub enabled: bool,
+    /// Its next times, RFC 3339; none where it does not begin by itself.
     #[schemars(with = "Vec<String>")]
     pub next: Vec<Timestamp>,
     /// Of a backup: the newest good set.
@@ -172,7 +174,7 @@ pub fn jobs(context: &Context, times: usize, now: Timestamp) -> Result<Vec<JobSt
         let mut since = context.catalog.job(&spec.name)?.map_or(now, |state| state.since);
         let mut next = Vec::new();
         // What is overdue begins at the next look.
-        while let Some(at) = spec.next(since).map(|at| at.max(now)).filter(|_| next.len() < times) {
+        while let Some(at) = spec.next(since).map(|at| at.max(now)).filter(|_| spec.enabled && next.len() < times) {
             next.push(at);
             since = at;
         }
@@ -190,6 +192,7 @@ pub fn jobs(context: &Context, times: usize, now: Timestamp) -> Result<Vec<JobSt
             schedule: spec.schedule.text().to_owned(),
             time_zone: spec.schedule.zone().iana_name().map(str::to_owned),
             only,
+            enabled: spec.enabled,
             next,
             newest,
         })
@@ -241,6 +244,7 @@ mod tests {
             event: "run.failed".to_owned(),
             title: severity.as_str().to_owned(),
             detail: Vec::new(),
+            alert: None,
         }
     }
 

@@ -236,6 +236,9 @@ pub struct Trouble {
     pub title: String,
     /// What exactly, line by line.
     pub detail: Vec<String>,
+    /// The alert itself, as far as it can be read.
+    #[serde(skip)]
+    pub alert: Option<Alert>,
 }
 
 /// All that is wrong, oldest first.
@@ -256,7 +259,8 @@ pub fn troubles(context: &Context) -> Result<Vec<Trouble>, CatalogError> {
             since: open.since,
             event: alert.as_ref().map(|alert| alert.event.name().to_owned()).unwrap_or_default(),
             title: alert.as_ref().map(|alert| alert.title.clone()).unwrap_or_default(),
-            detail: alert.map(|alert| alert.problems().into_iter().map(line).collect()).unwrap_or_default(),
+            detail: alert.as_ref().map(|alert| alert.problems().into_iter().map(line).collect()).unwrap_or_default(),
+            alert,
         });
     }
     Ok(troubles)

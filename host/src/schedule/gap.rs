@@ -41,6 +41,7 @@ mod tests {
             jitter: Duration::ZERO,
             catch_up: true,
             at_start: false,
+            enabled: true,
             closed: Vec::new(),
             timeout: None,
             overlap: Overlap::Skip,

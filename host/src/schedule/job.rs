@@ -113,6 +113,8 @@ pub struct JobSpec {
     pub catch_up: bool,
     /// Whether it also runs when the daemon starts.
     pub at_start: bool,
+    /// Whether it begins by itself at all.
+    pub enabled: bool,
     /// When it does not begin.
     pub closed: Vec<Window>,
     /// How long it may take.
@@ -147,7 +149,7 @@ impl JobSpec {
 
     /// How it stands with the job, of which everything up to `since` was seen to.
     pub fn due(&self, since: Timestamp, now: Timestamp) -> Due {
-        let Some(next) = self.next(since) else { return Due::Never };
+        let Some(next) = self.next(since).filter(|_| self.enabled) else { return Due::Never };
         if next > now {
             return Due::At(next);
         }
@@ -201,6 +203,7 @@ mod tests {
             jitter: Duration::ZERO,
             catch_up: true,
             at_start: false,
+            enabled: true,
             closed: Vec::new(),
             timeout: None,
             overlap: Overlap::Skip,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Locale, moment};
-use crate::access::{NAME_MAX, PASSWORD_MAX, PASSWORD_MIN, Refusal, Role, Scope, TENANTS_MAX, TokenRecord, UserRecord};
+use crate::access::{NAME_MAX, PASSWORD_MAX, PASSWORD_MIN, Refusal, Role, Scope, TENANT_MAX, TENANTS_MAX, TokenRecord, UserRecord};
 
 /// A role.
 pub fn role_in_words(role: Role, locale: Locale) -> &'static str {
@@ -60,7 +60,7 @@ fn recusa(refusal: &Refusal) -> String {
         Refusal::NoScopes => "um token precisa de pelo menos um escopo".to_owned(),
         Refusal::NotOfTenants(scope) => format!("`{scope}` vale para o cofre inteiro: um token com ele não pode ser limitado a clientes"),
         Refusal::Tenants => {
-            format!("um token limitado a clientes nomeia de 1 a {TENANTS_MAX} deles, cada um com no máximo {NAME_MAX} caracteres")
+            format!("um token limitado a clientes nomeia de 1 a {TENANTS_MAX} deles, cada um com no máximo {TENANT_MAX} caracteres")
         }
         Refusal::Expired => "um token não pode vencer no passado".to_owned(),
         Refusal::MoreThanOwn => "ninguém pode dar a um token mais direitos do que tem".to_owned(),

@@ -8,7 +8,7 @@ use super::advice::{advice_actions, advice_title};
 use super::letter::{Fact, Letter, Tone};
 use super::{Locale, duration, moment};
 use crate::config::format_size;
-use crate::notify::{Advice, Alert, Event, Severity};
+use crate::notify::{Advice, Alert, Event, Problem, Severity};
 use crate::report::whole;
 
 /// Problems that are told one by one; of the rest how many they are.
@@ -303,13 +303,22 @@ fn problems(alert: &Alert, letter: &mut Letter, locale: Locale) {
             Locale::En => format!("And {more} more problems: see the log."),
         });
     }
+    letter.actions(actions_of(&problems, locale));
+}
+
+/// What to do about an alert, chosen for what went wrong, each thing once.
+pub fn alert_actions(alert: &Alert, locale: Locale) -> Vec<String> {
+    actions_of(&alert.problems(), locale)
+}
+
+fn actions_of(problems: &[Problem], locale: Locale) -> Vec<String> {
     let mut actions: Vec<String> = Vec::new();
     for action in problems.iter().flat_map(|problem| advice_actions(&problem.advice, &problem.subject, locale)) {
         if actions.len() < ACTIONS_TOLD && !actions.contains(&action) {
             actions.push(action);
         }
     }
-    letter.actions(actions);
+    actions
 }
 
 #[cfg(test)]

@@ -12,19 +12,22 @@ mod monthly;
 mod proofs;
 mod prune;
 mod report;
+mod schedule;
 mod tenant;
 mod trial;
 
+pub use crate::config::format_size;
 pub use access::{refusal_in_words, role_in_words, scope_in_words, setup_link_made, token_made, token_row, user_row};
-pub use alert::{AlertText, alert_text};
+pub use alert::{AlertText, alert_actions, alert_text};
 pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};
 pub use monitor::{check_in_words, fault_in_words, problem_title};
 pub use monthly::{MonthlyText, Trend, growth_names, monthly_text};
 pub use proofs::{DrillFacts, RepairFacts, RepairState, drill_summary, nothing_to_repair, repair_summary};
-pub use prune::prune_summary;
+pub use prune::{prune_summary, reason_in_words};
 pub use report::{RestoredFacts, RunFacts, VerifiedFacts, restore_summary, run_failure, run_summary, verify_summary};
+pub use schedule::schedule_in_words;
 pub use tenant::{TenantFacts, TenantSummary, tenant_letter, tenant_passphrase, tenant_summary};
 pub use trial::{case_line, trial_summary};
 

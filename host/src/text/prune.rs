@@ -82,7 +82,7 @@ fn held_in_words(held: &Held, locale: Locale) -> String {
 }
 
 /// Why a set stays or goes, in a few words.
-fn reason_in_words(reason: &Reason, locale: Locale) -> String {
+pub fn reason_in_words(reason: &Reason, locale: Locale) -> String {
     let own = |portuguese: &str, english: &str| locale.pick(portuguese, english).to_owned();
     let of = |portuguese: &str, english: &str, what: &str| format!("{} {what}", locale.pick(portuguese, english));
     match reason {

@@ -83,6 +83,13 @@ pub(super) struct Ask<B = (), Q = ()> {
     names: Vec<(String, String)>,
 }
 
+impl<B> Ask<B> {
+    /// What a page asks for, which has looked at the right itself.
+    pub(super) fn of(state: State, (context, caller): (Context, Caller), body: B) -> Self {
+        Self { state, context, caller, query: (), body, headers: HeaderMap::new(), names: Vec::new() }
+    }
+}
+
 impl<B, Q> Ask<B, Q> {
     /// A part of the address that has this name in it.
     pub(super) fn name(&self, name: &str) -> &str {
@@ -241,6 +248,17 @@ impl Endpoint {
         A: Future<Output = Result<R, Problem>> + Send + 'static,
     {
         Self::new((Method::PUT, MethodFilter::PUT), (path, need, summary), work)
+    }
+
+    /// What changes a part of something.
+    pub(super) fn patch<B, R, F, A>(path: &'static str, need: Need, summary: &'static str, work: F) -> Self
+    where
+        B: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Reply,
+        F: Fn(Ask<B, ()>) -> A + Clone + Send + Sync + 'static,
+        A: Future<Output = Result<R, Problem>> + Send + 'static,
+    {
+        Self::new((Method::PATCH, MethodFilter::PATCH), (path, need, summary), work)
     }
 
     /// What ends or removes something.

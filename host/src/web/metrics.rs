@@ -214,6 +214,7 @@ mod tests {
                 succeeded: None,
             }],
             jobs: vec![JobStanding {
+                enabled: true,
                 job: "noite".into(),
                 action: "run",
                 schedule: "0 2 * * *".into(),
@@ -240,6 +241,7 @@ mod tests {
                 event: "check.failed".into(),
                 title: String::new(),
                 detail: Vec::new(),
+                alert: None,
             }],
         }
     }

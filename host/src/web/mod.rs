@@ -7,6 +7,7 @@ mod api;
 mod body;
 mod caller;
 mod certificate;
+mod configuration;
 mod endpoint;
 mod events;
 mod headers;
@@ -16,6 +17,7 @@ mod lines;
 mod listen;
 mod metrics;
 mod openapi;
+mod pages;
 mod problem;
 mod secret;
 mod state;
@@ -132,7 +134,7 @@ impl Server {
 
     /// Serves until told to stop; then open requests and tasks have a while to end.
     pub async fn run(self) {
-        let router = router(&self.state, Router::new());
+        let router = router(&self.state, pages::router());
         let (state, listeners) = (self.state, self.listeners);
         let token = state.stop().clone();
         tokio::join!(listeners.serve(router, token), events::watch_alerts(state.clone()));

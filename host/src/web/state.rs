@@ -1,7 +1,9 @@
 //! What every request finds: the configuration as it is now, who gets in, and the work that was started.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +15,9 @@ use crate::config::WebSettings;
 use crate::job::{Context, JobError};
 
 use super::caller::Caller;
+
+/// How long is waited for a configuration that was saved to be read.
+const REREAD: Duration = Duration::from_secs(5);
 
 /// What every request finds. A clone is cheap and shares everything.
 #[derive(Clone)]
@@ -52,6 +57,22 @@ impl State {
     /// The same, for what somebody does: the audit log names them.
     pub fn context_for(&self, caller: &Caller) -> Context {
         self.context().asked_by(&caller.principal.via())
+    }
+
+    /// Has the configuration read again by whoever runs this process, and waits until it is the one of `text`; says whether that came in
+    /// time. A daemon reads it when the job at hand has ended.
+    pub(super) async fn reread(&self, text: &str) -> bool {
+        let mut context = self.0.context.clone();
+        // Whoever feeds this also takes the signal; where there is nobody, it would end the process.
+        if context.has_changed().is_err() {
+            return false;
+        }
+        if let Err(error) = kill_process(getpid(), Signal::HUP) {
+            tracing::warn!(%error, "the configuration was saved, and could not be told to be read again");
+            return false;
+        }
+        let read = tokio::time::timeout(REREAD, context.wait_for(|context| context.config.text == text)).await;
+        matches!(read, Ok(Ok(_)))
     }
 
     /// Who gets in.

@@ -397,6 +397,11 @@ impl Task {
         TaskView { lines: self.lines.newest(), passphrase: secret.map(|secret| secret.as_str().to_owned()), ..self.brief() }
     }
 
+    /// The same, never with a secret.
+    pub fn told(&self) -> TaskView {
+        TaskView { lines: self.lines.newest(), ..self.brief() }
+    }
+
     /// The same without its log, and never with a secret.
     pub fn brief(&self) -> TaskView {
         let progress = self.progress();

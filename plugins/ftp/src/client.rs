@@ -28,6 +28,11 @@ const LISTING_MAX: u64 = 24 << 20;
 
 /// Bytes of a file that even a slow server digests in a second.
 const DIGESTED: u64 = 10 << 20;
+/// "Can't open data connection" (RFC 959): mostly that no passive port is free.
+const NO_DATA_CONNECTION: u32 = 425;
+/// Pauses before a server that said so is asked again.
+const NO_PORT_PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900), Duration::from_millis(2_700)];
 
 /// One instance's connections to its server.
 pub(crate) struct Client {
@@ -211,7 +216,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Opens a data connection for a command; by `PASV` where the server knows no `EPSV` (RFC 2428).
+    /// Opens a data connection for a command; by `PASV` where the server knows no `EPSV` (RFC 2428). A server whose passive ports are all in
+    /// use is asked again after a moment: those of the files before are free as soon as TCP lets go of them.
     fn transfer(&mut self, offset: u64, open: impl Fn(&mut Stream) -> FtpResult<Transfer>) -> FtpResult<Transfer> {
         self.renew().map_err(|error| FtpError::ConnectionError(error.into()))?;
         self.offset.store(offset, Ordering::Relaxed);
@@ -223,6 +229,13 @@ impl Connection {
         let code = opened.as_ref().err().and_then(Refusal::in_error).map(|refusal| refusal.code());
         if !self.mode_works && matches!(code, Some(500..=504 | 522)) {
             self.ftp.set_mode(Mode::Passive);
+            opened = attempt(&mut self.ftp);
+        }
+        for pause in NO_PORT_PAUSES {
+            if !opened.as_ref().err().and_then(Refusal::in_error).is_some_and(|refusal| refusal.code() == NO_DATA_CONNECTION) {
+                break;
+            }
+            std::thread::sleep(pause);
             opened = attempt(&mut self.ftp);
         }
         self.mode_works |= opened.is_ok();

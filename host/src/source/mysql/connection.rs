@@ -20,6 +20,8 @@ use crate::ports::{MysqlEndpoint, MysqlSettings, TlsMode};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(20);
+/// `ER_ACCESS_DENIED_ERROR`.
+const ACCESS_DENIED: u16 = 1_045;
 /// How long a statement that was ended may take to come to rest.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long one answer may take in all, however steadily it comes.
@@ -270,14 +272,23 @@ fn options(settings: &MysqlSettings) -> Opts {
 
 async fn connect(settings: &MysqlSettings) -> Result<Conn, MysqlError> {
     let failed = |cause: String| MysqlError::Connect { source_name: settings.name.clone(), place: place(settings), cause };
-    let connected = tokio::time::timeout(CONNECT, Conn::new(options(settings))).await;
+    let connected = tokio::time::timeout(CONNECT, opened(settings)).await;
     connected.map_err(|_| failed(format!("no answer within {} s", CONNECT.as_secs())))?.map_err(|error| failed(error.to_string()))
+}
+
+/// Opens a connection; a refusal is asked for once more. The driver cuts a zero off the end of the server's random bytes, so that one of 256
+/// logins by ed25519 is refused although the password is right (mysql_common 0.37, `AuthSwitchRequest::plugin_data`).
+async fn opened(settings: &MysqlSettings) -> Result<Conn, mysql_async::Error> {
+    match Conn::new(options(settings)).await {
+        Err(mysql_async::Error::Server(refusal)) if refusal.code == ACCESS_DENIED => Conn::new(options(settings)).await,
+        connected => connected,
+    }
 }
 
 /// Ends the statements (`QUERY`) or the sessions (`CONNECTION`) of connections, in the middle of whatever they do.
 pub(super) async fn kill(settings: &MysqlSettings, what: &str, ids: &[u32]) {
     let ended = async {
-        if let Ok(mut control) = Conn::new(options(settings)).await {
+        if let Ok(mut control) = opened(settings).await {
             for id in ids {
                 // One that ended meanwhile is what was asked for.
                 let _ = control.query_drop(format!("KILL {what} {id}")).await;

@@ -10,8 +10,8 @@ mod plugins;
 mod sets;
 mod status;
 mod tasks;
-mod tenants;
-mod work;
+pub(super) mod tenants;
+pub(super) mod work;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ fn number(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
 }
 
 /// A set by its name.
-fn set_named(name: &str) -> Result<SetName, Problem> {
+pub(super) fn set_named(name: &str) -> Result<SetName, Problem> {
     name.parse().map_err(|error: crate::set::SetNameError| Problem::new(Kind::NotFound, error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use super::super::problem::{Kind, Problem};
 use super::{Page, download, limit, set_named};
 use crate::access::Scope;
 use crate::catalog::{SetFilter, SetRecord, SetState};
-use crate::job::{self, Pinned, SetDetail};
+use crate::job::{self, Contents, ContentsRequest, Pinned, SetDetail};
 
 const READ: Need = Need::Whole(Scope::StatusRead);
 
@@ -30,6 +30,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             download::artifact,
         )
         .patient(),
+        Endpoint::get("/sets/{set}/contents", Need::Whole(Scope::RestoreRead), "What lies in one directory of an artifact", contents)
+            .patient(),
         Endpoint::post("/sets/{set}/pin", Need::Whole(Scope::RunCreate), "Keep it, whatever the retention", pin).patient(),
         Endpoint::delete("/sets/{set}/pin", Need::Whole(Scope::RunCreate), "Leave it to the retention again", unpin).patient(),
     ]
@@ -108,6 +110,28 @@ async fn manifest(ask: Ask<(), FromQuery>) -> Result<Json<ShownManifest>, Proble
     let set = set_named(ask.name("set"))?;
     let (destination, manifest) = job::show(&ask.context, Some(set), ask.query.from.as_deref()).await?;
     Ok(Json(ShownManifest { destination, manifest }))
+}
+
+/// Which directory of which artifact.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ContentsQuery {
+    /// Key of the artifact.
+    artifact: String,
+    /// Absolute path of the directory; without it, where the artifact begins.
+    path: Option<std::path::PathBuf>,
+    /// Only from this destination.
+    from: Option<String>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+async fn contents(ask: Ask<(), ContentsQuery>) -> Result<Json<Contents>, Problem> {
+    let ContentsQuery { artifact, path, from, cursor } = &ask.query;
+    ask.context.chosen(from.as_deref())?;
+    let set = set_named(ask.name("set"))?;
+    let request = ContentsRequest { set, artifact: artifact.clone(), from: from.clone(), path: path.clone(), after: cursor.clone() };
+    Ok(Json(job::contents(&ask.context, &request).await?))
 }
 
 async fn pin(ask: Ask) -> Result<Json<Vec<Pinned>>, Problem> {

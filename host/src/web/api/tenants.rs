@@ -30,17 +30,22 @@ async fn tenants(ask: Ask) -> Result<Json<Vec<TenantView>>, Problem> {
 /// To whom, and how.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DeliveryBody {
+pub(in super::super) struct DeliveryBody {
     /// Address of the person.
-    recipient: String,
+    pub recipient: String,
     /// Notifier that writes to them; without one, the first that can.
-    notifier: Option<String>,
+    pub notifier: Option<String>,
     /// Destination of a file that is too large for a mail.
-    via: Option<String>,
+    pub via: Option<String>,
 }
 
 async fn deliver(ask: Ask<DeliveryBody>) -> Result<Accepted<TaskView>, Problem> {
     let tenant = ask.name("name").to_owned();
+    deliver_to(ask, tenant).await
+}
+
+/// Begins the delivery of one tenant's backup.
+pub(in super::super) async fn deliver_to(ask: Ask<DeliveryBody>, tenant: String) -> Result<Accepted<TaskView>, Problem> {
     // Before it is looked for: nobody learns which others there are.
     if !ask.caller.principal.may_tenant(&tenant) {
         return Err(Problem::new(Kind::Tenant, "this token is limited to other tenants"));

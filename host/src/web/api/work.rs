@@ -77,16 +77,16 @@ pub(super) fn outcome(good: bool, quiet: bool, result: &impl Serialize) -> Outco
 /// A backup.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RunBody {
+pub(in super::super) struct RunBody {
     /// Only these: `sql`, `config`, a source, a schema or a directory. Everything where it is empty.
     #[serde(default)]
-    only: Vec<String>,
+    pub only: Vec<String>,
     /// Tags of the set: letters, digits, `-`, `_`, `.` and `:`.
     #[serde(default)]
-    tags: Vec<String>,
+    pub tags: Vec<String>,
 }
 
-async fn run(ask: Ask<RunBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn run(ask: Ask<RunBody>) -> Result<Accepted<TaskView>, Problem> {
     let RunBody { only, tags } = &ask.body;
     let request = RunRequest::checked(only.clone(), tags.clone())?;
     must_be_free(&ask)?;
@@ -99,20 +99,20 @@ async fn run(ask: Ask<RunBody>) -> Result<Accepted<TaskView>, Problem> {
 /// A verification.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct VerifyBody {
+pub(in super::super) struct VerifyBody {
     /// Name of a set, `latest` (at each destination, and the default) or `all`.
-    set: Option<String>,
+    pub set: Option<String>,
     /// A share of all sets: in so many verifications each is read at least once. Not with `set`.
     #[schemars(range(min = 1))]
-    every: Option<NonZeroU32>,
+    pub every: Option<NonZeroU32>,
     /// Only this destination.
-    from: Option<String>,
+    pub from: Option<String>,
     /// Also decrypt, decompress and read every archive to its end.
     #[serde(default)]
-    deep: bool,
+    pub deep: bool,
 }
 
-async fn verify(ask: Ask<VerifyBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn verify(ask: Ask<VerifyBody>) -> Result<Accepted<TaskView>, Problem> {
     let body = &ask.body;
     let (set, every) = match (body.set.as_deref(), body.every) {
         (Some(_), Some(_)) => return Err(Problem::new(Kind::Invalid, "give `set` or `every`, not both")),
@@ -132,19 +132,19 @@ async fn verify(ask: Ask<VerifyBody>) -> Result<Accepted<TaskView>, Problem> {
 /// A repair.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RepairBody {
+pub(in super::super) struct RepairBody {
     /// Name of a set; without one, all whose copies are known to be damaged or incomplete.
-    set: Option<String>,
+    pub set: Option<String>,
     /// The destination to mend; without one, those that are known to need it.
-    to: Option<String>,
+    pub to: Option<String>,
     /// Only from this destination.
-    from: Option<String>,
+    pub from: Option<String>,
     /// Only read, and say what would be replaced.
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
-async fn repair(ask: Ask<RepairBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn repair(ask: Ask<RepairBody>) -> Result<Accepted<TaskView>, Problem> {
     let RepairBody { set, to, from, dry_run } = &ask.body;
     let set = set.as_deref().map(set_named).transpose().map_err(invalid)?;
     for name in [to, from] {
@@ -161,17 +161,17 @@ async fn repair(ask: Ask<RepairBody>) -> Result<Accepted<TaskView>, Problem> {
 /// A drill.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct DrillBody {
+pub(in super::super) struct DrillBody {
     /// Name of a set, `latest` (the default), or a day such as `2026-03-15`.
-    set: Option<String>,
+    pub set: Option<String>,
     /// Only from this destination.
-    from: Option<String>,
+    pub from: Option<String>,
     /// Only these: `sql`, `config`, a source, a schema or a directory.
     #[serde(default)]
-    only: Vec<String>,
+    pub only: Vec<String>,
 }
 
-async fn drill(ask: Ask<DrillBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn drill(ask: Ask<DrillBody>) -> Result<Accepted<TaskView>, Problem> {
     let DrillBody { set, from, only } = &ask.body;
     ask.context.chosen(from.as_deref())?;
     let request = DrillRequest { set: choice(set.as_deref())?, from: from.clone(), only: only.clone(), into: None };
@@ -222,12 +222,12 @@ async fn would_prune(ask: Ask<(), PruneQuery>) -> Result<Json<Vec<Pruned>>, Prob
 /// A clean-up.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct PruneBody {
+pub(in super::super) struct PruneBody {
     /// Only at this destination.
-    from: Option<String>,
+    pub from: Option<String>,
 }
 
-async fn prune(ask: Ask<PruneBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn prune(ask: Ask<PruneBody>) -> Result<Accepted<TaskView>, Problem> {
     ask.context.chosen(ask.body.from.as_deref())?;
     must_be_free(&ask)?;
     let request = PruneRequest { from: ask.body.from.clone(), dry_run: false };
@@ -240,37 +240,37 @@ async fn prune(ask: Ask<PruneBody>) -> Result<Accepted<TaskView>, Problem> {
 /// A restore: what, and where to.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct RestoreBody {
+pub(in super::super) struct RestoreBody {
     /// Name of a set, `latest` (the default), or a day such as `2026-03-15`.
-    set: Option<String>,
+    pub set: Option<String>,
     /// Only from this destination.
-    from: Option<String>,
+    pub from: Option<String>,
     /// These schemas, by name or pattern.
     #[serde(default)]
-    schemas: Vec<String>,
+    pub schemas: Vec<String>,
     /// One table of the schema; only into a database.
-    table: Option<String>,
+    pub table: Option<String>,
     /// What lies at or below this path.
-    path: Option<PathBuf>,
+    pub path: Option<PathBuf>,
     /// Files and directories whose path matches this pattern.
-    glob: Option<String>,
+    pub glob: Option<String>,
     /// One artifact, by its key.
-    artifact: Option<String>,
+    pub artifact: Option<String>,
     /// Into this directory of the server.
-    to: Option<PathBuf>,
+    pub to: Option<PathBuf>,
     /// Into this database of the configuration.
-    database: Option<String>,
+    pub database: Option<String>,
     /// Under this schema name; with `database`.
-    into: Option<String>,
+    pub into: Option<String>,
     /// Replace what is there.
     #[serde(default)]
-    force: bool,
+    pub force: bool,
     /// Only say what would happen.
     #[serde(default)]
-    dry_run: bool,
+    pub dry_run: bool,
 }
 
-async fn restore(ask: Ask<RestoreBody>) -> Result<Accepted<TaskView>, Problem> {
+pub(in super::super) async fn restore(ask: Ask<RestoreBody>) -> Result<Accepted<TaskView>, Problem> {
     let request = restore_request(&ask.body)?;
     ask.context.chosen(request.from.as_deref())?;
     begin(&ask, "restore", |context, meter| async move {
@@ -282,7 +282,8 @@ async fn restore(ask: Ask<RestoreBody>) -> Result<Accepted<TaskView>, Problem> {
     })
 }
 
-fn restore_request(body: &RestoreBody) -> Result<RestoreRequest, Problem> {
+/// What a body asks for.
+pub(in super::super) fn restore_request(body: &RestoreBody) -> Result<RestoreRequest, Problem> {
     let wrong = |detail: &str| Problem::new(Kind::Invalid, detail);
     let given = [!body.schemas.is_empty(), body.path.is_some(), body.glob.is_some(), body.artifact.is_some()];
     if given.iter().filter(|given| **given).count() > 1 {
