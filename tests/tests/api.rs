@@ -18,7 +18,7 @@ fn installation(web: &str) -> Result<Installation> {
 
 /// A token by the command line.
 fn token(cofre: &Installation, arguments: &[&str]) -> Result<String> {
-    let output = cofre.run(0, &[&["--json", "token", "create"], arguments].concat())?;
+    let output = cofre.run(0, &[&["--json", "token", "create", "--name"], arguments].concat())?;
     let document: Value = serde_json::from_slice(&output.stdout)?;
     document["result"]["text"].as_str().map(str::to_owned).with_context(|| format!("no token: {document}"))
 }
