@@ -114,7 +114,7 @@ fn instance_fields(area: Area, values: &Map<String, Value>, said: Option<&Descri
 
 fn grants(area: Area, values: &Map<String, Value>, said: Option<&Description>) -> Grants {
     let now = values.get("grants");
-    let of = |key| now.and_then(|grants| grants.get(key));
+    let of = |key: &str| now.and_then(|grants| grants.get(key));
     let asks: Vec<_> = said.iter().flat_map(|said| &said.network).map(|need| (need.target.clone(), need.reason.clone())).collect();
     // What a new one asks for whatever its settings are can be proposed.
     let proposed = || asks.iter().map(|(target, _)| target.clone()).filter(|target| !target.contains('{')).collect();
@@ -271,7 +271,8 @@ mod tests {
         let now = json!({ "name": "nuvem", "retention": { "keep_last": 3 }, "grants": { "network": ["a:1"] }, "settings": { "bucket": "x", "y": 1 } });
         let posted = [("name", "nuvem"), ("name", "nuvem"), ("settings.bucket", "x"), ("grants.network", "a:1")];
         assert_eq!(read_as(Area::Destinations, &now, &posted), json!({}));
-        let posted = [("name", "main"), ("name", "main"), ("user", "u"), ("exclude_schemas", &EXCLUDED.join("\r\n"))];
+        let excluded = EXCLUDED.join("\r\n");
+        let posted = [("name", "main"), ("name", "main"), ("user", "u"), ("exclude_schemas", excluded.as_str())];
         assert_eq!(read_as(Area::Databases, &json!({ "name": "main", "user": "u", "tls": {} }), &posted), json!({}));
     }
 }

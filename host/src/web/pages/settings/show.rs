@@ -278,7 +278,8 @@ pub(super) async fn foreseen(visit: &Visit, context: Context) -> Result<Foreseen
             if set.keep {
                 foreseen.kept += 1;
             } else {
-                (foreseen.removed, foreseen.freed) = (foreseen.removed + 1, foreseen.freed.saturating_add(set.bytes));
+                foreseen.removed += 1;
+                foreseen.freed = foreseen.freed.saturating_add(set.bytes);
             }
             let reasons: Vec<String> = set.reasons.iter().map(|reason| reason_in_words(reason, visit.frame.locale)).collect();
             let name = set.set.to_string();
