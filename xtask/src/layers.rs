@@ -35,6 +35,7 @@ const ALLOWED: [(&str, &[&str]); 27] = [
         &[
             "ports",
             "access",
+            "owner",
             "audit",
             "pipeline",
             "set",

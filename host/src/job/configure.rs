@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
         let error = other.save(&context, &revision).expect_err("changed meanwhile").to_string();
         assert!(error.contains("changed meanwhile"), "{error}");
-        let audit = std::fs::read_to_string(directory.path().join("state/audit/audit.log")).expect("an audit log");
+        let audit = std::fs::read_to_string(directory.path().join("state/audit.log")).expect("an audit log");
         assert_eq!(audit.lines().filter(|line| line.contains("\"configuration\"") && line.contains(&revision)).count(), 2, "{audit}");
     }
 
