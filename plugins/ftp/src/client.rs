@@ -232,7 +232,7 @@ impl Connection {
             opened = attempt(&mut self.ftp);
         }
         for pause in NO_PORT_PAUSES {
-            if !opened.as_ref().err().and_then(Refusal::in_error).is_some_and(|refusal| refusal.code() == NO_DATA_CONNECTION) {
+            if opened.as_ref().err().and_then(Refusal::in_error).is_none_or(|refusal| refusal.code() != NO_DATA_CONNECTION) {
                 break;
             }
             std::thread::sleep(pause);
