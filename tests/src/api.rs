@@ -81,21 +81,18 @@ impl Api {
     ///
     /// # Errors
     /// When there is no answer.
-    pub fn ask(&self, (method, path): (&str, &str), token: Option<&str>, body: Option<&Value>, further: &[&str]) -> Result<Answer> {
-        let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--include", "--max-time", "300", "--path-as-is", "--request", method]);
-        if let Some(token) = token {
-            command.args(["--header", &format!("Authorization: Bearer {token}")]);
-        }
-        if let Some(body) = body {
-            command.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
-        }
-        let output = command.args(further).arg(format!("{}{path}", self.address)).output().context("cannot run curl")?;
-        ensure!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let (headers, text) = text.split_once("\r\n\r\n").with_context(|| format!("no head: {text}"))?;
-        let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("no status: {headers}"))?;
-        Ok(Answer { status, headers: headers.to_owned(), text: text.to_owned() })
+    pub fn ask(&self, what: (&str, &str), token: Option<&str>, body: Option<&Value>, further: &[&str]) -> Result<Answer> {
+        ask_at(&self.address, what, token, body, further)
+    }
+
+    /// Bytes of memory that it holds now.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let held = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(held.context("no memory")? << 10)
     }
 
     /// Begins a task, follows its events to the end, and returns it with them.
@@ -125,6 +122,68 @@ impl Api {
 }
 
 impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks at an address, which may be that of somebody in between: see [`Api::ask`].
+///
+/// # Errors
+/// When there is no answer.
+pub fn ask_at(base: &str, (method, path): (&str, &str), token: Option<&str>, body: Option<&Value>, further: &[&str]) -> Result<Answer> {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--include", "--max-time", "300", "--path-as-is", "--request", method]);
+    if let Some(token) = token {
+        command.args(["--header", &format!("Authorization: Bearer {token}")]);
+    }
+    if let Some(body) = body {
+        command.args(["--header", "Content-Type: application/json", "--data", &body.to_string()]);
+    }
+    let output = command.args(further).arg(format!("{base}{path}")).output().context("cannot run curl")?;
+    ensure!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (headers, text) = text.split_once("\r\n\r\n").with_context(|| format!("no head: {text}"))?;
+    let status = headers.split(' ').nth(1).and_then(|code| code.parse().ok()).with_context(|| format!("no status: {headers}"))?;
+    Ok(Answer { status, headers: headers.to_owned(), text: text.to_owned() })
+}
+
+/// Events as they come, by curl; ended with its owner.
+pub struct Events {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Events {
+    /// Listens at an address, for at most 100 seconds.
+    ///
+    /// # Errors
+    /// When curl cannot be run.
+    pub fn listen(address: &str, token: &str, further: &[&str]) -> Result<Self> {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--include", "--no-buffer", "--max-time", "100"]);
+        command.args(["--header", &format!("Authorization: Bearer {token}")]).args(further).arg(address);
+        let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run curl")?;
+        let lines = BufReader::new(child.stdout.take().context("no output")?);
+        Ok(Self { child, lines })
+    }
+
+    /// Reads on until a line that has these words, and returns it.
+    ///
+    /// # Errors
+    /// When the stream ends before.
+    pub fn until(&mut self, words: &str) -> Result<String> {
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            ensure!(self.lines.read_line(&mut line)? > 0, "the events ended before: {words}");
+        }
+        Ok(line)
+    }
+}
+
+impl Drop for Events {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

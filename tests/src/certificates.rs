@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// Files of one authority and one server certificate for `localhost`.
+/// Files of one authority and one server certificate for `localhost` and `backup.example.com`.
 #[derive(Debug, Clone)]
 pub struct Certificates {
     /// The authority's certificate.
@@ -34,7 +34,7 @@ impl Certificates {
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days \"$1\" -subj /CN=cofre-test-ca -keyout ca.key -out ca.pem \
               -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
             openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr
-            printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext
+            printf 'subjectAltName=DNS:localhost,DNS:backup.example.com,IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext
             openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days \"$1\" -extfile ext -out server.pem
             chmod 644 server.key";
         let output = Command::new("sh")

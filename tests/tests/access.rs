@@ -118,6 +118,7 @@ fn users_come_and_go_and_an_administrator_stays() -> Result<()> {
     let link = cofre.json(0, &["user", "setup-link"])?;
     let path = text(&link, "path")?;
     let secret = path.strip_prefix("/setup?secret=").context("no link")?;
+    ensure!(text(&link, "link")? == format!("http://127.0.0.1:8743{path}"), "{link}");
     ensure!(secret.len() == 52 && !is_stored(&cofre, secret)?, "{path}");
     ensure!(cofre.json(0, &["user", "setup-link"])?["path"] != path, "each link is another");
 

@@ -94,7 +94,23 @@ impl Access {
             }
             throttle::succeed(transaction, &attempt)?;
             transaction.execute("UPDATE users SET last_login = ?2 WHERE name = ?1", params![name, now.as_second()])?;
-            Ok(LoginOutcome::Session(session::begin(transaction, &name, now)?))
+            Ok(LoginOutcome::Session(session::begin(transaction, (&name, login.from), now)?))
+        })
+    }
+
+    /// Begins a session for somebody whom another service vouches for, and who is known here; `None` of somebody else. Whoever calls this trusts
+    /// that service, with its passwords and second factors.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn admit(&self, name: &str, from: IpAddr, now: Timestamp) -> Result<Option<SessionSecret>, AccessError> {
+        let Ok(name) = name::user(name) else { return Ok(None) };
+        self.change(|transaction| {
+            let sql = "UPDATE users SET last_login = ?2 WHERE name = ?1";
+            match transaction.execute(sql, params![name, now.as_second()])? {
+                0 => Ok(None),
+                _ => Ok(Some(session::begin(transaction, (&name, from), now)?)),
+            }
         })
     }
 

@@ -36,14 +36,14 @@ pub use password::{PASSWORD_MAX, PASSWORD_MIN};
 pub use principal::{Principal, PrincipalKind};
 pub use role::{Role, Scope, UnknownWord};
 pub use secret::SessionSecret;
-pub use session::{SESSION_IDLE, SESSION_LONGEST, SessionPrincipal};
+pub use session::{SESSION_IDLE, SESSION_LONGEST, SessionPrincipal, SessionRecord};
 pub use setup::{SETUP_VALID, setup_path};
 pub use token::{NewToken, TENANTS_MAX, TokenRecord};
 pub use totp::TotpSetup;
 pub use user::{NewUser, UserRecord};
 
 const FILE: &str = "access.db";
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 /// How long a statement waits for another process.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -2,6 +2,7 @@
 //! recognised by is made of the secret, so a copy of the file opens none.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -12,7 +13,7 @@ use super::error::AccessError;
 use super::principal::Principal;
 use super::role::Role;
 use super::secret::{self, SessionSecret};
-use super::{Access, name, noted_or_told};
+use super::{Access, moment, name, noted_or_told};
 
 /// A session that is not used so long ends.
 pub const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(30);
@@ -22,6 +23,8 @@ pub const SESSION_LONGEST: SignedDuration = SignedDuration::from_hours(12);
 const SESSIONS_MAX: i64 = 20;
 /// Seconds between two notes of a session's use.
 const NOTED_EVERY: i64 = 60;
+/// Characters by which a session is named: the first ones of its stored hash.
+const NAMED_BY: usize = 16;
 
 /// Whom a session lets in.
 #[derive(Clone)]
@@ -47,7 +50,54 @@ impl fmt::Debug for SessionPrincipal {
     }
 }
 
+/// A session, as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// Its name, which opens nothing.
+    pub id: String,
+    /// Address that it was begun from; empty where it is older than that is kept.
+    pub from: String,
+    /// When it was begun.
+    pub created: Timestamp,
+    /// When it was last used, to about a minute.
+    pub seen: Timestamp,
+    /// Whether it is the one that asks.
+    pub own: bool,
+}
+
 impl Access {
+    /// The sessions of a user that have not ended, newest first. `cookie` is the one that asks, if it is one.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn sessions(&self, user: &str, cookie: Option<&str>, now: Timestamp) -> Result<Vec<SessionRecord>, AccessError> {
+        let own = cookie.map(|cookie| hex::encode(secret::digest(cookie)));
+        let connection = self.connection();
+        let sql = "SELECT lower(hex(hash)), peer, created, seen FROM sessions \
+                   WHERE user = ?1 AND seen + ?3 > ?2 AND created + ?4 > ?2 ORDER BY created DESC, rowid DESC";
+        let mut statement = connection.prepare(sql)?;
+        let parameters = params![name::user(user)?, now.as_second(), SESSION_IDLE.as_secs(), SESSION_LONGEST.as_secs()];
+        let rows = statement.query_map(parameters, |row| {
+            let hash: String = row.get(0)?;
+            let own = own.as_ref() == Some(&hash);
+            let id = hash.chars().take(NAMED_BY).collect();
+            Ok(SessionRecord { id, from: row.get(1)?, created: moment(row, 2)?, seen: moment(row, 3)?, own })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Ends one session of a user, by its name; whether there was one.
+    ///
+    /// # Errors
+    /// When it cannot be stored.
+    pub fn end_session(&self, user: &str, id: &str) -> Result<bool, AccessError> {
+        if id.len() != NAMED_BY {
+            return Ok(false);
+        }
+        let sql = "DELETE FROM sessions WHERE user = ?1 AND substr(lower(hex(hash)), 1, ?3) = ?2";
+        Ok(self.connection().execute(sql, params![name::user(user)?, id, NAMED_BY as i64])? > 0)
+    }
+
     /// Whom a session lets in; `None` where it has ended, or never was.
     ///
     /// # Errors
@@ -92,15 +142,15 @@ impl Access {
 }
 
 /// Begins a session, and forgets those that have ended.
-pub(super) fn begin(transaction: &Transaction<'_>, user: &str, now: Timestamp) -> Result<SessionSecret, AccessError> {
+pub(super) fn begin(transaction: &Transaction<'_>, (user, from): (&str, IpAddr), now: Timestamp) -> Result<SessionSecret, AccessError> {
     let (secret, now) = (secret::new()?, now.as_second());
     let (idle, longest) = (SESSION_IDLE.as_secs(), SESSION_LONGEST.as_secs());
     transaction.execute("DELETE FROM sessions WHERE seen + ?2 <= ?1 OR created + ?3 <= ?1", params![now, idle, longest])?;
     let oldest = "DELETE FROM sessions WHERE hash IN
                   (SELECT hash FROM sessions WHERE user = ?1 ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?2)";
     transaction.execute(oldest, params![user, SESSIONS_MAX - 1])?;
-    let sql = "INSERT INTO sessions (hash, user, created, seen) VALUES (?1, ?2, ?3, ?3)";
-    transaction.execute(sql, params![secret::digest(&secret), user, now])?;
+    let sql = "INSERT INTO sessions (hash, user, created, seen, peer) VALUES (?1, ?2, ?3, ?3, ?4)";
+    transaction.execute(sql, params![secret::digest(&secret), user, now, from.to_canonical().to_string()])?;
     Ok(SessionSecret(secret))
 }
 

@@ -1,5 +1,7 @@
 //! The first administrator: whoever opens a link that cofre prints on the machine itself, once and within the hour.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 use zeroize::Zeroizing;
@@ -55,7 +57,12 @@ impl Access {
     ///
     /// # Errors
     /// When the link is no good, the name or the password may not be, there is a user, or it cannot be stored.
-    pub fn finish_setup(&self, secret: &str, name: &str, password: &str, now: Timestamp) -> Result<SessionSecret, AccessError> {
+    pub fn finish_setup(
+        &self,
+        (secret, from): (&str, IpAddr),
+        (name, password): (&str, &str),
+        now: Timestamp,
+    ) -> Result<SessionSecret, AccessError> {
         // Before the work, which nobody may cause without the secret.
         if !self.is_setup_link(secret, now)? {
             return Err(Refusal::SetupLink.into());
@@ -71,7 +78,7 @@ impl Access {
             transaction.execute("DELETE FROM setup", [])?;
             let name = name::user(name)?;
             transaction.execute("UPDATE users SET last_login = ?2 WHERE name = ?1", params![name, now.as_second()])?;
-            session::begin(transaction, &name, now)
+            session::begin(transaction, (&name, from), now)
         })
     }
 }

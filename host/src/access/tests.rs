@@ -518,14 +518,14 @@ fn what_is_removed_of_a_second_factor_is_not_in_the_file_any_more() {
 fn the_first_administrator_is_set_up_once_and_within_the_hour() {
     let (_directory, access) = access();
     assert!(access.needs_setup().expect("read"));
-    let finish = |secret: &str, second| access.finish_setup(secret, "Maria", PASSWORD, at(second));
+    let finish = |secret: &str, second| access.finish_setup((secret, from(7)), ("Maria", PASSWORD), at(second));
     assert_eq!(refusal(finish("", 0)), Refusal::SetupLink);
     let first = access.setup_link(at(0)).expect("made");
     let second = access.setup_link(at(1)).expect("made");
     assert_eq!(refusal(finish(&first, 2)), Refusal::SetupLink, "a newer one replaced it");
     assert!(!access.is_setup_link(&second, at(3_601)).expect("read"));
     assert_eq!(refusal(finish(&second, 3_601)), Refusal::SetupLink, "too late");
-    let weak = access.finish_setup(&second, "maria", "short", at(3_600));
+    let weak = access.finish_setup((&second, from(7)), ("maria", "short"), at(3_600));
     assert_eq!(refusal(weak), Refusal::PasswordShort);
     let cookie = finish(&second, 3_600).expect("set up, also after a mistake");
     let seen = access.by_session(cookie.expose(), at(3_601)).expect("read").expect("in");
@@ -540,7 +540,7 @@ fn a_link_is_of_no_use_once_somebody_was_added_otherwise() {
     let (_directory, access) = access();
     let secret = access.setup_link(at(0)).expect("made");
     access.add_user(NewUser { name: "maria", role: Role::Administrator, password: PASSWORD }, "root").expect("added");
-    assert_eq!(refusal(access.finish_setup(&secret, "eve", PASSWORD, at(1))), Refusal::SetUpAlready);
+    assert_eq!(refusal(access.finish_setup((&secret, from(7)), ("eve", PASSWORD), at(1))), Refusal::SetUpAlready);
 }
 
 #[test]
@@ -551,4 +551,23 @@ fn attempts_at_once_are_all_counted() {
         threads.into_iter().map(|thread| thread.join().expect("ended")).filter(|outcome| matches!(outcome, LoginOutcome::Refused)).count()
     });
     assert_eq!(refused, 5);
+}
+
+#[test]
+fn somebody_sees_their_sessions_and_ends_one_of_them() {
+    let (_directory, access) = peopled();
+    let old = session(login(&access, "maria", PASSWORD, at(0)));
+    let own = session(login(&access, "maria", PASSWORD, at(60)));
+    let other = session(login(&access, "ana", PASSWORD, at(60)));
+    let seen = access.sessions("maria", Some(own.expose()), at(61)).expect("read");
+    assert_eq!(seen.iter().map(|one| (one.created, one.own)).collect::<Vec<_>>(), [(at(60), true), (at(0), false)]);
+    assert!(seen.iter().all(|one| one.from.starts_with("192.0.2.") && !old.expose().contains(&one.id)), "{seen:?}");
+    let strange = access.sessions("ana", None, at(61)).expect("read").remove(0);
+    assert!(!access.end_session("maria", &strange.id).expect("stored"), "the session of somebody else");
+    assert!(!access.end_session("maria", "").expect("stored"));
+    assert!(access.end_session("maria", &seen[1].id).expect("stored") && !access.end_session("maria", &seen[1].id).expect("stored"));
+    assert!(access.by_session(old.expose(), at(61)).expect("read").is_none());
+    assert!(access.by_session(own.expose(), at(61)).expect("read").is_some());
+    assert!(access.by_session(other.expose(), at(61)).expect("read").is_some());
+    assert!(access.sessions("maria", None, at(60 + SESSION_IDLE.as_secs())).expect("read").is_empty(), "they have ended by themselves");
 }

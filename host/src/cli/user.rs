@@ -65,7 +65,9 @@ fn setup_link(context: &Context, access: &Access, (renderer, locale): (Renderer,
         return Err(JobError::Request("with --quiet nobody would be told the link".to_owned()));
     }
     let path = setup_path(&job::setup_link(context, access, Timestamp::now())?);
-    renderer.result("user", &serde_json::json!({ "path": path.as_str() }), || setup_link_made(&path, locale));
+    let base = context.config.web.clone().unwrap_or_default().address();
+    let link = Zeroizing::new(format!("{base}{}", *path));
+    renderer.result("user", &serde_json::json!({ "path": path.as_str(), "link": link.as_str() }), || setup_link_made(&link, locale));
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! The API and the page as written, and what they mean: where they listen, which certificate they show, and which proxies are believed.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::diagnostics::Problems;
+use super::oidc::{OidcSettings, RawOidc};
 
 /// Where it listens unless told otherwise: nobody but this machine.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8743);
@@ -27,16 +28,19 @@ pub struct RawWeb {
     pub tls_key: Option<PathBuf>,
     /// Address under which people and scripts reach it, for example `https://backup.example.com`.
     pub public_url: Option<String>,
-    /// Addresses of reverse proxies whose `user_header` is believed. Both or neither.
+    /// Addresses of reverse proxies that are believed: whom they pass on (`X-Forwarded-For`), so that failed logins count against the browser
+    /// that sent them and not against the proxy; and, with `user_header`, whom they let in.
     pub trusted_proxies: Vec<String>,
-    /// Header in which they name the user that they let in, for example `X-Remote-User`.
+    /// Header in which they name the user that they let in, for example `X-Remote-User`. Only with `trusted_proxies`.
     pub user_header: Option<String>,
+    /// Where people log in by a provider of identities (OpenID Connect), beside passwords.
+    pub oidc: Option<RawOidc>,
     /// Whether `/metrics` needs no token on a connection from this machine. Default false.
     pub metrics_public: bool,
 }
 
 /// The API and the page.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct WebSettings {
     /// Where it listens; at least one.
     pub listen: Vec<SocketAddr>,
@@ -44,16 +48,41 @@ pub struct WebSettings {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Where people reach it.
     pub public: Option<PublicUrl>,
-    /// Who may name a user.
+    /// Who is believed about whom they pass on.
     pub proxies: Option<Proxies>,
+    /// A provider of identities.
+    pub oidc: Option<OidcSettings>,
     /// Whether metrics need no token on a connection from this machine.
     pub metrics_public: bool,
 }
 
 impl Default for WebSettings {
     fn default() -> Self {
-        Self { listen: vec![DEFAULT_LISTEN], tls: None, public: None, proxies: None, metrics_public: false }
+        Self { listen: vec![DEFAULT_LISTEN], tls: None, public: None, proxies: None, oidc: None, metrics_public: false }
     }
+}
+
+impl WebSettings {
+    /// Whether a listener is without TLS: one that only this machine reaches, where no certificate is configured.
+    pub fn is_bare(&self, address: &SocketAddr) -> bool {
+        self.tls.is_none() && address.ip().to_canonical().is_loopback()
+    }
+
+    /// Where people reach it, as far as the configuration says: `public_url`, or the first listener.
+    pub fn address(&self) -> String {
+        let first = self.listen.first().unwrap_or(&DEFAULT_LISTEN);
+        self.public.as_ref().map_or_else(|| browsed(*first, !self.is_bare(first)), |public| public.text.clone())
+    }
+}
+
+/// A listener's address as a browser wants it; one that stands for all is told as this machine's own.
+pub fn browsed(mut address: SocketAddr, secure: bool) -> String {
+    match address {
+        SocketAddr::V4(all) if all.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        SocketAddr::V6(all) if all.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("{}://{address}", if secure { "https" } else { "http" })
 }
 
 /// The address under which people reach it.
@@ -72,8 +101,8 @@ pub struct PublicUrl {
 pub struct Proxies {
     /// Where they are.
     pub addresses: Vec<IpAddr>,
-    /// The header in which they name the user, lower case.
-    pub header: String,
+    /// The header in which they name the user that they let in, lower case; none where they let nobody in themselves.
+    pub header: Option<String>,
 }
 
 pub(super) fn resolve(raw: &RawWeb, problems: &mut Problems<'_>) -> WebSettings {
@@ -91,7 +120,8 @@ pub(super) fn resolve(raw: &RawWeb, problems: &mut Problems<'_>) -> WebSettings 
     }
     let tls = tls((raw.tls_certificate.as_deref(), raw.tls_key.as_deref()), problems);
     let public = raw.public_url.as_deref().and_then(|text| problems.keep(place("public_url"), public_url(text)));
-    WebSettings { listen, tls, public, proxies: proxies(raw, problems), metrics_public: raw.metrics_public }
+    let oidc = raw.oidc.as_ref().and_then(|raw| super::oidc::resolve(raw, problems));
+    WebSettings { listen, tls, public, proxies: proxies(raw, problems), oidc, metrics_public: raw.metrics_public }
 }
 
 fn tls(files: (Option<&Path>, Option<&Path>), problems: &mut Problems<'_>) -> Option<(PathBuf, PathBuf)> {
@@ -143,25 +173,17 @@ fn proxies(raw: &RawWeb, problems: &mut Problems<'_>) -> Option<Proxies> {
         |text: &String| text.parse::<IpAddr>().map_err(|_| format!("`{text}` is no address; write for example `127.0.0.1` or `::1`"));
     let addresses: Vec<_> =
         raw.trusted_proxies.iter().filter_map(|text| problems.keep(("web", 0, "trusted_proxies"), address(text))).collect();
-    match (&raw.user_header, raw.trusted_proxies.is_empty()) {
-        (None, true) => None,
-        (None, false) => {
-            problems
-                .add(("web", 0, "trusted_proxies"), "name the header in which they say who the user is in user_header, or leave this out");
-            None
-        }
-        (Some(_), true) => {
+    if raw.trusted_proxies.is_empty() {
+        if raw.user_header.is_some() {
             problems.add(("web", 0, "user_header"), "anybody could send this header; name whom it is believed from in trusted_proxies");
-            None
         }
-        (Some(header), false) => {
-            let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
-            if header.is_empty() || !header.chars().all(plain) {
-                problems.add(("web", 0, "user_header"), format!("`{header}` is no name of a header; write for example `X-Remote-User`"));
-            }
-            Some(Proxies { addresses, header: header.to_ascii_lowercase() })
-        }
+        return None;
     }
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if let Some(header) = raw.user_header.as_ref().filter(|header| header.is_empty() || !header.chars().all(plain)) {
+        problems.add(("web", 0, "user_header"), format!("`{header}` is no name of a header; write for example `X-Remote-User`"));
+    }
+    Some(Proxies { addresses, header: raw.user_header.as_ref().map(|header| header.to_ascii_lowercase()) })
 }
 
 #[cfg(test)]
@@ -179,9 +201,11 @@ mod tests {
 
     #[test]
     fn without_a_section_there_is_none_and_an_empty_one_listens_on_this_machine_only() {
-        assert_eq!(load(""), Ok(None));
+        assert!(load("").expect("holds").is_none());
         let web = load("[web]\n").expect("holds").expect("there");
-        assert_eq!(web, WebSettings::default());
+        assert_eq!((web.address().as_str(), &web.listen), ("http://127.0.0.1:8743", &WebSettings::default().listen));
+        assert!(web.tls.is_none() && web.proxies.is_none() && web.oidc.is_none() && !web.metrics_public);
+        assert_eq!(load("[web]\nlisten = [\"[::]:443\"]\n").expect("holds").expect("there").address(), "https://[::1]:443");
         assert!(web.listen.iter().all(|address| address.ip().is_loopback()));
     }
 
@@ -190,11 +214,13 @@ mod tests {
         let text = "[web]\nlisten = [\"[::]:443\", \"10.0.0.1:8743\"]\ntls_certificate = \"/a\"\ntls_key = \"/b\"\n\
                     public_url = \"https://Backup.Example.com/\"\ntrusted_proxies = [\"127.0.0.1\"]\nuser_header = \"X-Remote-User\"\n";
         let web = load(text).expect("holds").expect("there");
-        assert_eq!(web.listen.len(), 2);
+        assert_eq!((web.listen.len(), web.address().as_str()), (2, "https://Backup.Example.com"));
         assert_eq!(web.tls, Some(("/a".into(), "/b".into())));
         let public = web.public.expect("there");
         assert_eq!((public.text.as_str(), public.host.as_str(), public.secure), ("https://Backup.Example.com", "backup.example.com", true));
-        assert_eq!(web.proxies.expect("there").header, "x-remote-user");
+        assert_eq!(web.proxies.expect("there").header.as_deref(), Some("x-remote-user"));
+        let web = load("[web]\ntrusted_proxies = [\"::1\"]\n").expect("holds").expect("there");
+        assert_eq!(web.proxies, Some(Proxies { addresses: vec![Ipv6Addr::LOCALHOST.into()], header: None }));
     }
 
     #[test]
@@ -206,7 +232,6 @@ mod tests {
             ("tls_key = \"/a\"", "without its certificate"),
             ("public_url = \"backup.example.com\"", "no address of a page"),
             ("public_url = \"https://a/b\"", "no address of a page"),
-            ("trusted_proxies = [\"127.0.0.1\"]", "user_header"),
             ("user_header = \"X-User\"", "trusted_proxies"),
             ("trusted_proxies = [\"x\"]\nuser_header = \"X-User\"", "no address"),
             ("trusted_proxies = [\"::1\"]\nuser_header = \"X User\"", "no name of a header"),

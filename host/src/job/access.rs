@@ -2,6 +2,8 @@
 //!
 //! A change does not begin unless that line can be written: rights that nobody can trace are worse than none.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -13,6 +15,8 @@ use crate::audit::{Action, Event, Outcome};
 
 /// Stands in the log for a name that nobody has: people type passwords where the name belongs.
 const UNKNOWN: &str = "unknown user";
+/// Stands in the log for how somebody got in who gave no password here.
+const PROVIDER: &str = "oidc";
 
 /// Makes a token. Its text is here for the only time. Whoever asks over the page or the API is `by`, and gives no right they do not have;
 /// on the command line, whoever may write the state may give any.
@@ -124,7 +128,7 @@ pub fn setup_link(context: &Context, access: &Access, now: Timestamp) -> Result<
 pub fn finish_setup(
     context: &Context,
     access: &Access,
-    secret: &str,
+    (secret, from): (&str, IpAddr),
     (name, password): (&str, &str),
     now: Timestamp,
 ) -> Result<SessionSecret, JobError> {
@@ -133,7 +137,7 @@ pub fn finish_setup(
         return Err(AccessError::from(Refusal::SetupLink).into());
     }
     let facts = [("what", "first administrator set up"), ("role", Role::Administrator.name())];
-    changed(context, &user(name), &facts, || access.finish_setup(secret, name, password, now))
+    changed(context, &user(name), &facts, || access.finish_setup((secret, from), (name, password), now))
 }
 
 /// Logs a person in. Takes tens of milliseconds, and longer where many do so at once.
@@ -163,6 +167,30 @@ pub fn login(context: &Context, access: &Access, login: &Login<'_>, now: Timesta
         LoginOutcome::CodeNeeded | LoginOutcome::Throttled { .. } => {}
     }
     Ok(outcome)
+}
+
+/// Lets in somebody whom a provider of identities vouches for; `None` where no user has that name.
+///
+/// # Errors
+/// When users cannot be read.
+pub fn admit(context: &Context, access: &Access, (name, from): (&str, IpAddr), now: Timestamp) -> Result<Option<SessionSecret>, JobError> {
+    let admitted = access.admit(name, from, now)?;
+    let from = from.to_string();
+    match (&admitted, access.user(name)) {
+        (Some(_), Ok(known)) => {
+            let event = Event::new(Action::Login, &user(&known.name), Outcome::Done).with("from", &from).with("by", PROVIDER);
+            context.audit.asked_by(&format!("page:{}", known.name)).note(&event);
+        }
+        _ => {
+            if let Some(others) = access.tell_refusal(now) {
+                let others = if others == 0 { String::new() } else { others.to_string() };
+                // The name is the provider's, and no password typed in the wrong place.
+                let event = Event::new(Action::LoginRefused, &user(name), Outcome::Failed).with("from", &from).with("by", PROVIDER);
+                context.audit.note(&event.with("not_written_before", &others));
+            }
+        }
+    }
+    Ok(admitted)
 }
 
 fn user(name: &str) -> String {

@@ -37,7 +37,8 @@ mod verify;
 mod watch;
 
 pub use access::{
-    add_user, confirm_totp, create_token, disable_totp, finish_setup, login, remove_user, revoke_token, set_password, set_role, setup_link,
+    add_user, admit, confirm_totp, create_token, disable_totp, finish_setup, login, remove_user, revoke_token, set_password, set_role,
+    setup_link,
 };
 pub use audit::{audit_entries, audit_found, audit_page, audit_verify, audit_verify_at};
 pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};

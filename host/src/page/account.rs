@@ -11,7 +11,7 @@ use super::written;
 /// What `/account` shows.
 ///
 /// Its forms post to `/account`: `action` = `password` (`current`, `password`, `repeated`), `totp-begin`, `totp-confirm` (`code`),
-/// `totp-disable` (`current`), `logout-all`. An answer with recovery codes or a QR code is never kept by a browser.
+/// `totp-disable` (`current`), `logout-one` (`session`), `logout-all`. An answer with recovery codes or a QR code is never kept by a browser.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Name.
@@ -60,10 +60,14 @@ impl std::fmt::Debug for Totp {
 /// A session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// Address it came from.
+    /// Its name.
+    pub id: String,
+    /// Address it came from; empty where that is not known.
     pub from: String,
     /// Since when.
     pub since: Timestamp,
+    /// When it was last used.
+    pub seen: Timestamp,
     /// Whether it is this one.
     pub this: bool,
 }

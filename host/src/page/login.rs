@@ -10,7 +10,8 @@ use super::written;
 /// Fewest characters of a password.
 pub const PASSWORD_MIN: usize = 12;
 
-/// What `/login` shows. Its form posts to `/login`: `name`, `password`, `code` (with `code_needed`), `next` (a path to go on to).
+/// What `/login` shows. Its form posts to `/login`: `name`, `password`, `code` (with `code_needed`), `next` (a path to go on to). With a
+/// provider, a link leads to `/login/oidc`.
 #[derive(Debug, Clone, Default)]
 pub struct Login {
     /// What was filled in as name.
@@ -21,10 +22,12 @@ pub struct Login {
     pub fault: Option<LoginFault>,
     /// Whether the code of the second factor is asked for.
     pub code_needed: bool,
+    /// What people call the provider of identities, where there is one.
+    pub provider: Option<String>,
 }
 
 /// Why a login did not work. It does not say whether the user exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginFault {
     /// Name, password or code is wrong.
     Refused,
@@ -35,6 +38,16 @@ pub enum LoginFault {
     },
     /// The session ended.
     Ended,
+    /// The provider of identities knows somebody whom cofre does not.
+    Stranger {
+        /// As it calls them.
+        name: String,
+    },
+    /// The provider of identities let nobody in.
+    Provider {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// What `/setup` shows. Its form posts to `/setup`: `secret`, `name`, `password`, `repeated`.
@@ -62,6 +75,19 @@ struct SetupPage<'a> {
     frame: &'a Frame,
     view: &'a Setup,
     title: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "page/entered.html")]
+struct EnteredPage<'a> {
+    frame: &'a Frame,
+    next: &'a str,
+}
+
+/// Goes on to a page by itself. A browser that was sent here by another site does not send the new session's cookie where a redirect would
+/// lead it; where this page leads it, it does.
+pub fn render_entered(frame: &Frame, next: &str) -> String {
+    written(&EnteredPage { frame, next })
 }
 
 /// `/login` as HTML.

@@ -960,12 +960,18 @@ pub(super) fn outside(w: Words) -> Frame {
 }
 
 pub(super) fn logins(w: Words) -> Vec<(&'static str, Login)> {
-    let login = |fault, code_needed| Login { name: w.s("maria"), next: w.s("/sets"), fault, code_needed };
+    let login = |fault, code_needed| Login { name: w.s("maria"), next: w.s("/sets"), fault, code_needed, provider: None };
+    let provider = Some(w.s("Empresa"));
     vec![
         ("login", login(None, false)),
         ("login-refused", login(Some(LoginFault::Refused), true)),
         ("login-throttled", login(Some(LoginFault::Throttled { until: at("2026-03-15T07:50:00") }), false)),
         ("login-ended", login(Some(LoginFault::Ended), false)),
+        (
+            "login-provider",
+            Login { provider: provider.clone(), ..login(Some(LoginFault::Stranger { name: w.s("rui@empresa.example") }), false) },
+        ),
+        ("login-provider-fails", Login { provider, ..login(Some(LoginFault::Provider { why: w.s("access denied") }), false) }),
     ]
 }
 
@@ -989,7 +995,22 @@ pub(super) fn accounts(w: Words) -> Vec<(&'static str, Account)> {
         role: w.p("administradora", "administrator"),
         totp,
         recovery: recovery.iter().map(|code| w.s(code)).collect(),
-        sessions: vec![Session { from: w.s("192.0.2.7"), since: at("2026-03-15T07:30:00"), this: true }],
+        sessions: vec![
+            Session {
+                id: w.s("0011223344556677"),
+                from: w.s("192.0.2.7"),
+                since: at("2026-03-15T07:30:00"),
+                seen: at("2026-03-15T08:00:00"),
+                this: true,
+            },
+            Session {
+                id: w.s("8899aabbccddeeff"),
+                from: w.s("2001:db8::17"),
+                since: at("2026-03-15T06:10:00"),
+                seen: at("2026-03-15T07:40:00"),
+                this: false,
+            },
+        ],
         fault: fault.map(|action| (action.to_owned(), w.p("A senha atual não confere.", "The current password is wrong."))),
     };
     let codes = ["7fk2-m9qx", "x3vd-p8ta", "h5rn-2wce", "b6yj-4gzs"];

@@ -117,14 +117,14 @@ pub fn token_made(token: &TokenRecord, text: &str, locale: Locale) -> String {
 }
 
 /// What is said with the link for the first administrator.
-pub fn setup_link_made(path: &str, locale: Locale) -> String {
+pub fn setup_link_made(link: &str, locale: Locale) -> String {
     match locale {
-        Locale::PtBr => format!(
-            "Para criar o primeiro administrador, abra na página do cofre, dentro de uma hora:\n\n    {path}\n\nO link vale uma vez, e só o último."
-        ),
-        Locale::En => format!(
-            "To make the first administrator, open on cofre's page, within an hour:\n\n    {path}\n\nThe link is good once, and only the newest."
-        ),
+        Locale::PtBr => {
+            format!("Para criar o primeiro administrador, abra, dentro de uma hora:\n\n    {link}\n\nO link vale uma vez, e só o último.")
+        }
+        Locale::En => {
+            format!("To make the first administrator, open, within an hour:\n\n    {link}\n\nThe link is good once, and only the newest.")
+        }
     }
 }
 
@@ -192,7 +192,13 @@ mod tests {
         assert_eq!([state(&good, 999), state(&good, 1_000), state(&revoked, 20)], ["✅ good", "❌ expired", "❌ revoked"]);
         assert_eq!(token_row(&good, at(0), Locale::PtBr)[2..4], ["status:read tenant:deliver", "acme, empresa1"]);
         assert_eq!(token_row(&revoked, at(0), Locale::PtBr)[3..6], ["todos os clientes", "não vence", "nunca usado"]);
-        let made = |locale| format!("{}\n\n{}", token_made(&good, "cofre_ab12cd34_…", locale), setup_link_made("/setup?secret=…", locale));
+        let made = |locale| {
+            format!(
+                "{}\n\n{}",
+                token_made(&good, "cofre_ab12cd34_…", locale),
+                setup_link_made("http://127.0.0.1:8743/setup?secret=…", locale)
+            )
+        };
         insta::assert_snapshot!(format!("{}\n\n{}", made(Locale::PtBr), made(Locale::En)));
     }
 }

@@ -311,6 +311,17 @@ pub fn alert_actions(alert: &Alert, locale: Locale) -> Vec<String> {
     actions_of(&alert.problems(), locale)
 }
 
+/// What an alert is about, in one line among others: without the capitals and the mark of a letter. What a check saw says more than its event.
+pub fn alert_title(alert: &Alert, locale: Locale) -> String {
+    if matches!(alert.event, Event::CheckFailed | Event::WatchFailed) {
+        return alert.title.clone();
+    }
+    let (_, title) = title(alert, locale);
+    let mut letters = title.trim_end_matches('!').chars();
+    let first = letters.next().map(String::from).unwrap_or_default();
+    first + &letters.as_str().to_lowercase()
+}
+
 fn actions_of(problems: &[Problem], locale: Locale) -> Vec<String> {
     let mut actions: Vec<String> = Vec::new();
     for action in problems.iter().flat_map(|problem| advice_actions(&problem.advice, &problem.subject, locale)) {
@@ -406,6 +417,15 @@ mod tests {
             new(Event::ReportMonthly).with("month", "2024-03"),
             new(Event::Test).with("notifier", "email"),
         ]
+    }
+
+    #[test]
+    fn a_title_among_others_does_not_shout_and_a_check_speaks_for_itself() {
+        let failed = Alert::new(Event::RunFailed, at("2026-03-15T02:00:00"), "the set is not whole");
+        assert_eq!(alert_title(&failed, Locale::PtBr), "Falha no backup");
+        assert_eq!(alert_title(&failed, Locale::En), "Backup failed");
+        let check = Alert::new(Event::CheckFailed, at("2026-03-15T02:00:00"), "o disco /srv está cheio");
+        assert_eq!(alert_title(&check, Locale::En), "o disco /srv está cheio");
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod trial;
 
 pub use crate::config::format_size;
 pub use access::{refusal_in_words, role_in_words, scope_in_words, setup_link_made, token_made, token_row, user_row};
-pub use alert::{AlertText, alert_actions, alert_text};
+pub use alert::{AlertText, alert_actions, alert_text, alert_title};
 pub use audit::{audit_entry, audit_findings};
 pub use init::{configuration_template, init_done, init_plugins, plugin_made, recovery_sheet};
 pub use login::{login_done, login_paste, login_type};

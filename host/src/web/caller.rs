@@ -137,8 +137,9 @@ pub fn cookie(secret: &str, secure: bool) -> String {
 /// Whom a proxy at a trusted address names.
 fn by_proxy(state: &State, request: &Request) -> Result<Option<Caller>, Problem> {
     let Some(proxies) = &state.settings().proxies else { return Ok(None) };
+    let Some(header) = &proxies.header else { return Ok(None) };
     let trusted = request.extensions().get::<Peer>().is_some_and(|peer| proxies.addresses.contains(&peer.address.ip().to_canonical()));
-    let mut names = request.headers().get_all(proxies.header.as_str()).iter();
+    let mut names = request.headers().get_all(header.as_str()).iter();
     let (Some(name), None, true) = (names.next(), names.next(), trusted) else { return Ok(None) };
     let Some(name) = name.to_str().ok().filter(|name| !name.is_empty()) else { return Ok(None) };
     let user = match state.access().user(name) {

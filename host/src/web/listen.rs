@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::caller::Peer;
 use super::certificate::{CertificateError, Identity};
-use crate::config::WebSettings;
+use crate::config::{WebSettings, browsed};
 
 /// Connections at once, over all addresses.
 const CONNECTIONS: usize = 512;
@@ -76,32 +76,21 @@ impl Listeners {
     /// # Errors
     /// When an address cannot be had, or a certificate is of no use.
     pub async fn bind(settings: &WebSettings, state: &Path) -> Result<Self, ListenError> {
-        let is_safe = |address: &SocketAddr| address.ip().to_canonical().is_loopback();
-        let needed = settings.tls.is_some() || !settings.listen.iter().all(is_safe);
+        let needed = !settings.listen.iter().all(|address| settings.is_bare(address));
         let identity = if needed { Some(Identity::of(settings, state)?) } else { None };
         let mut places = Vec::new();
         for address in &settings.listen {
             let failed = |source| ListenError::Bind { address: *address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let bare = settings.tls.is_none() && is_safe(address);
-            let tls = identity.as_ref().filter(|_| !bare).map(|identity| Arc::clone(&identity.config));
+            let tls = identity.as_ref().filter(|_| !settings.is_bare(address)).map(|identity| Arc::clone(&identity.config));
             places.push(Place { address: listener.local_addr().map_err(failed)?, listener, tls });
         }
         Ok(Self { places, fingerprint: identity.filter(|identity| identity.own).map(|identity| identity.fingerprint) })
     }
 
-    /// Where it can be reached, as addresses of a browser; one that stands for all is told as this machine's own.
+    /// Where it can be reached, as addresses of a browser.
     pub fn addresses(&self) -> Vec<String> {
-        let told = |place: &Place| {
-            let (scheme, mut address) = (if place.tls.is_some() { "https" } else { "http" }, place.address);
-            match address {
-                SocketAddr::V4(all) if all.ip().is_unspecified() => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
-                SocketAddr::V6(all) if all.ip().is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
-                _ => {}
-            }
-            format!("{scheme}://{address}")
-        };
-        self.places.iter().map(told).collect()
+        self.places.iter().map(|place| browsed(place.address, place.tls.is_some())).collect()
     }
 
     /// Serves until told to stop, and then as long as open requests take, within a time.

@@ -16,6 +16,7 @@ mod idempotency;
 mod lines;
 mod listen;
 mod metrics;
+mod oidc;
 mod openapi;
 mod pages;
 mod problem;

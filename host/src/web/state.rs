@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::idempotency::Remembered;
+use super::oidc::Oidc;
 use super::secret::ProcessKey;
 use super::tasks::Tasks;
 use crate::access::Access;
@@ -30,6 +31,7 @@ struct Shared {
     tasks: Tasks,
     remembered: Remembered,
     key: ProcessKey,
+    oidc: Option<Oidc>,
     stop: CancellationToken,
 }
 
@@ -46,7 +48,8 @@ impl State {
     ) -> Result<Self, JobError> {
         let key = ProcessKey::fresh().map_err(|error| JobError::Failed(format!("the system gives no randomness: {error}")))?;
         let (tasks, remembered) = (Tasks::default(), Remembered::default());
-        Ok(Self(Arc::new(Shared { context, access, settings, tasks, remembered, key, stop })))
+        let oidc = settings.oidc.clone().map(|provider| Oidc::new(provider, &settings.address()));
+        Ok(Self(Arc::new(Shared { context, access, settings, tasks, remembered, key, oidc, stop })))
     }
 
     /// The configuration as it is now, opened.
@@ -98,6 +101,11 @@ impl State {
     /// Ends everything.
     pub fn stop(&self) -> &CancellationToken {
         &self.0.stop
+    }
+
+    /// The provider of identities, where there is one.
+    pub(super) fn oidc(&self) -> Option<&Oidc> {
+        self.0.oidc.as_ref()
     }
 
     /// The word for changes of somebody who has no session of ours.

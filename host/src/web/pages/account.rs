@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use qrcode::QrCode;
 use zeroize::Zeroizing;
 
+use super::super::caller::Credential;
 use super::super::endpoint::aside;
 use super::super::problem::Problem;
 use super::form::Form;
 use super::frame::{Answer, Visit, keep_nowhere, role_word, see};
-use crate::access::{Confirmation, UserRecord};
+use crate::access::{Confirmation, SessionRecord, UserRecord};
 use crate::job;
-use crate::page::account::{self, Account, Totp};
+use crate::page::account::{self, Account, Session, Totp};
 use crate::page::{Html, Section, Tone};
 
 /// Modules around a QR code (ISO/IEC 18004).
@@ -31,15 +32,29 @@ fn own(visit: &Visit) -> Result<UserRecord, super::frame::Wrong> {
     visit.state.access().user(&visit.caller.principal.name).map_err(|error| visit.wrong(error))
 }
 
+/// What the page shows where nothing was asked for; sessions that cannot be read are none.
 fn view(visit: &Visit, user: &UserRecord) -> Account {
     Account {
         name: user.name.clone(),
         role: role_word(user.role, visit.frame.locale).to_owned(),
         totp: if user.totp { Totp::On { recovery_left: u64::from(user.recovery_codes) } } else { Totp::Off },
         recovery: Vec::new(),
-        sessions: Vec::new(),
+        sessions: sessions(visit, user),
         fault: None,
     }
+}
+
+fn sessions(visit: &Visit, user: &UserRecord) -> Vec<Session> {
+    let cookie = match &visit.caller.credential {
+        Credential::Session { cookie, .. } => Some(cookie.as_str()),
+        Credential::Token | Credential::Proxy { .. } => None,
+    };
+    let known = visit.state.access().sessions(&user.name, cookie, visit.frame.now).unwrap_or_else(|error| {
+        tracing::warn!(%error, "sessions cannot be listed");
+        Vec::new()
+    });
+    let session = |one: SessionRecord| Session { id: one.id, from: one.from, since: one.created, seen: one.seen, this: one.own };
+    known.into_iter().map(session).collect()
 }
 
 pub(super) async fn change(visit: Visit, request: Request) -> Answer {
@@ -51,6 +66,14 @@ pub(super) async fn change(visit: Visit, request: Request) -> Answer {
         "totp-begin" => begin(&visit, &user),
         "totp-confirm" => confirm(visit, user, form).await,
         "totp-disable" => disable(visit, user, form).await,
+        "logout-one" => {
+            let ended = visit.state.access().end_session(&user.name, form.text("session")).map_err(|error| visit.wrong(error))?;
+            let text = match ended {
+                true => visit.t("A sessão foi encerrada.", "The session has ended."),
+                false => visit.t("Essa sessão já tinha terminado.", "That session had ended already."),
+            };
+            Ok(visit.on("/account", (Tone::Good, text)))
+        }
         "logout-all" => {
             visit.state.access().logout_all(&user.name).map_err(|error| visit.wrong(error))?;
             Ok(see("/login"))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::super::caller::{Caller, Peer, cookie};
 use super::super::endpoint::aside;
+use super::super::oidc::{OidcError, PATIENCE, Returned};
 use super::super::problem::{Kind, Problem};
 use super::super::state::State;
 use super::form::Form;
@@ -19,6 +20,9 @@ use crate::access::{Login as Attempt, LoginOutcome, SessionSecret};
 use crate::job::{self, Context, JobError};
 use crate::page::Frame;
 use crate::page::login::{self, Login, LoginFault, Setup};
+
+/// Name of the cookie of a login under way at a provider of identities.
+const OIDC_COOKIE: &str = "cofre_oidc";
 
 /// Somebody who is not known yet.
 pub(super) struct Stranger {
@@ -78,8 +82,46 @@ pub(super) async fn login_page(stranger: Stranger, Query(query): Query<LoginQuer
         return see("/");
     }
     let next = query.next.as_deref().and_then(local).unwrap_or("/").to_owned();
-    let view = Login { next, ..Login::default() };
-    Html(login::render(&stranger.frame, &view)).into_response()
+    Html(login::render(&stranger.frame, &stranger.door(&next))).into_response()
+}
+
+/// Sends somebody to the provider of identities.
+pub(super) async fn oidc(stranger: Stranger, Query(query): Query<LoginQuery>) -> Result<Response, Problem> {
+    let Some(oidc) = stranger.state.oidc() else { return Err(Problem::not_found("provider of identities in the configuration")) };
+    let next = query.next.as_deref().and_then(local).unwrap_or("/");
+    match oidc.begin(next, Timestamp::now()).await {
+        Ok(begun) => {
+            let mut response = see(&begun.address);
+            set(&mut response, &stranger.oidc_cookie(&begun.state, PATIENCE.as_secs()));
+            keep_nowhere(&mut response);
+            Ok(response)
+        }
+        Err(error) => Ok(stranger.not_in(next, &error)),
+    }
+}
+
+/// Takes somebody back from there. A browser that comes from another site brings no strict cookie, and needs none: the state is its own.
+pub(super) async fn oidc_callback(stranger: Stranger, Query(returned): Query<Returned>, headers: HeaderMap) -> Result<Response, Problem> {
+    let Some(oidc) = stranger.state.oidc() else { return Err(Problem::not_found("provider of identities in the configuration")) };
+    let state = super::frame::cookie(&headers, OIDC_COOKIE).unwrap_or_default();
+    let identified = match oidc.finish(&returned, state, Timestamp::now()).await {
+        Ok(identified) => identified,
+        Err(error) => return Ok(stranger.not_in("/", &error)),
+    };
+    let (access, from, name) = (stranger.state.access().clone(), stranger.from, identified.name.clone());
+    let admitted = aside(&stranger.context, move |context| Ok(job::admit(context, &access, (&name, from), Timestamp::now())?)).await?;
+    let next = local(&identified.next).unwrap_or("/");
+    let mut response = match admitted {
+        Some(secret) => {
+            let mut response = Html(login::render_entered(&stranger.frame, next)).into_response();
+            set(&mut response, &cookie(secret.expose(), stranger.secure));
+            response
+        }
+        None => stranger.refused(Login { fault: Some(LoginFault::Stranger { name: identified.name }), ..stranger.door(next) }),
+    };
+    set(&mut response, &stranger.oidc_cookie("", 0));
+    keep_nowhere(&mut response);
+    Ok(response)
 }
 
 pub(super) async fn login(stranger: Stranger, request: Request) -> Result<Response, Problem> {
@@ -95,21 +137,44 @@ pub(super) async fn login(stranger: Stranger, request: Request) -> Result<Respon
     })
     .await?;
     let next = local(form.text("next")).unwrap_or("/").to_owned();
-    let again = |fault, code_needed| Login { name: form.text("name").to_owned(), next: next.clone(), fault, code_needed };
+    let again = |fault, code_needed| Login { name: form.text("name").to_owned(), fault, code_needed, ..stranger.door(&next) };
     let view = match outcome {
         LoginOutcome::Session(secret) => return Ok(stranger.admit(&secret, &next)),
         LoginOutcome::CodeNeeded => again(None, true),
         LoginOutcome::Refused => again(Some(LoginFault::Refused), form.some("code").is_some()),
         LoginOutcome::Throttled { until } => again(Some(LoginFault::Throttled { until }), false),
     };
-    let mut response = Html(login::render(&stranger.frame, &view)).into_response();
-    if view.fault.is_some() {
-        *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
+    match view.fault {
+        Some(_) => Ok(stranger.refused(view)),
+        None => Ok(Html(login::render(&stranger.frame, &view)).into_response()),
     }
-    Ok(response)
 }
 
 impl Stranger {
+    /// The login page, with nothing filled in.
+    fn door(&self, next: &str) -> Login {
+        let provider = self.state.oidc().map(|oidc| oidc.label().to_owned());
+        Login { next: next.to_owned(), provider, ..Login::default() }
+    }
+
+    /// The login page, with what is wrong.
+    fn refused(&self, view: Login) -> Response {
+        let mut response = Html(login::render(&self.frame, &view)).into_response();
+        *response.status_mut() = axum::http::StatusCode::UNPROCESSABLE_ENTITY;
+        response
+    }
+
+    fn not_in(&self, next: &str, error: &OidcError) -> Response {
+        tracing::warn!(%error, "a login by the provider of identities failed");
+        self.refused(Login { fault: Some(LoginFault::Provider { why: error.to_string() }), ..self.door(next) })
+    }
+
+    /// The cookie of a login under way; it comes back from another site, and so is no strict one.
+    fn oidc_cookie(&self, state: &str, seconds: i64) -> String {
+        let flag = if self.secure { "; Secure" } else { "" };
+        format!("{OIDC_COOKIE}={state}; Path=/login/oidc; HttpOnly; SameSite=Lax; Max-Age={seconds}{flag}")
+    }
+
     fn admit(&self, secret: &SessionSecret, next: &str) -> Response {
         let mut response = see(next);
         set(&mut response, &cookie(secret.expose(), self.secure));
@@ -136,12 +201,12 @@ pub(super) async fn setup(stranger: Stranger, request: Request) -> Result<Respon
     let (parts, body) = request.into_parts();
     from_here(&parts.headers)?;
     let form = Form::read(&parts.headers, body).await?;
-    let access = stranger.state.access().clone();
+    let (access, from) = (stranger.state.access().clone(), stranger.from);
     let repeated = form.text("password") == form.text("repeated");
     let (done, form) = aside(&stranger.context, move |context| {
         let done = if repeated {
             let person = (form.text("name"), form.text("password"));
-            job::finish_setup(context, &access, form.text("secret"), person, Timestamp::now())
+            job::finish_setup(context, &access, (form.text("secret"), from), person, Timestamp::now())
         } else {
             Err(JobError::Request(String::new()))
         };

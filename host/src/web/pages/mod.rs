@@ -47,6 +47,8 @@ pub(super) fn router() -> Router<State> {
         .route("/restore", get(restore::show).post(restore::start))
         .route("/tenants", get(tenants::show).post(tenants::change))
         .route("/login", get(door::login_page).post(door::login))
+        .route("/login/oidc", get(door::oidc))
+        .route(super::oidc::CALLBACK, get(door::oidc_callback))
         .route("/setup", get(door::setup_page).post(door::setup))
         .route("/logout", post(door::logout))
         .route("/account", get(account::show).post(account::change))

@@ -15,7 +15,7 @@ use crate::page::part::{Alert, Plot};
 use crate::page::{Html, Section, Tone};
 use crate::ports::Severity;
 use crate::report::Month;
-use crate::text::{Locale, alert_actions};
+use crate::text::{Locale, alert_actions, alert_title, schedule_in_words};
 
 /// Days of the strip.
 const DAYS: i64 = 60;
@@ -67,13 +67,17 @@ pub(super) fn alerts(status: &Status, locale: Locale) -> Vec<Alert> {
     problems.sort_by_key(|trouble| (std::cmp::Reverse(trouble.severity), trouble.since));
     let alert = |trouble: &&job::tell::Trouble| Alert {
         tone: if trouble.severity >= Severity::Critical { Tone::Bad } else { Tone::Warn },
-        title: trouble.title.clone(),
+        title: title(trouble, locale),
         detail: trouble.detail.join("\n"),
         since: Some(trouble.since),
         actions: trouble.alert.as_ref().map(|alert| alert_actions(alert, locale)).unwrap_or_default(),
         address: None,
     };
     problems.iter().map(alert).collect()
+}
+
+fn title(trouble: &job::tell::Trouble, locale: Locale) -> String {
+    trouble.alert.as_ref().map_or_else(|| trouble.title.clone(), |alert| alert_title(alert, locale))
 }
 
 fn view(visit: &Visit, read: Read) -> Overview {
@@ -85,14 +89,13 @@ fn view(visit: &Visit, read: Read) -> Overview {
         .collect();
     let good = |run: &&&PastRun| matches!(run.outcome.as_deref(), Some("done" | "warnings"));
     let last = past.iter().filter(|run| run.verb == "run").filter(|run| run.finished.is_some()).max_by_key(|run| run.started);
-    let zone = visit.frame.zone.clone();
-    let next = status
-        .jobs
-        .iter()
-        .filter(|job| job.action == "run")
-        .filter_map(|job| Some(Next { at: *job.next.first()?, job: job.job.clone(), schedule: job.schedule.clone() }));
+    let (zone, locale) = (visit.frame.zone.clone(), visit.frame.locale);
+    let next =
+        status.jobs.iter().filter(|job| job.action == "run").filter_map(|job| {
+            Some(Next { at: *job.next.first()?, job: job.job.clone(), schedule: schedule_in_words(&job.schedule, locale) })
+        });
     Overview {
-        reasons: reasons(&status, last, now),
+        reasons: reasons(&status, last, (now, visit.frame.locale)),
         running: visit.state.tasks().seen_by(&visit.caller).iter().find(|task| !task.has_ended()).map(|task| {
             let brief = task.brief();
             Running {
@@ -118,7 +121,7 @@ fn view(visit: &Visit, read: Read) -> Overview {
 }
 
 /// Why the state is what it is.
-fn reasons(status: &Status, last: Option<&PastRun>, now: Timestamp) -> Vec<Reason> {
+fn reasons(status: &Status, last: Option<&PastRun>, (now, locale): (Timestamp, Locale)) -> Vec<Reason> {
     let newest = status.destinations.iter().filter_map(|place| place.newest.as_ref()).max_by_key(|newest| newest.finished);
     let mut reasons = Vec::new();
     match newest {
@@ -146,7 +149,7 @@ fn reasons(status: &Status, last: Option<&PastRun>, now: Timestamp) -> Vec<Reaso
     }
     for trouble in &status.problems {
         let light = if trouble.severity >= Severity::Critical { overview::Light::Red } else { overview::Light::Yellow };
-        reasons.push(Reason::Other { light, sentence: trouble.title.clone() });
+        reasons.push(Reason::Other { light, sentence: title(trouble, locale) });
     }
     reasons
 }

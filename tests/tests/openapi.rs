@@ -1,0 +1,63 @@
+//! The OpenAPI document held against what is really answered: schemathesis makes requests out of it, good ones and bad ones, thousands of them,
+//! and nothing may answer with a server's error, or with anything that the document does not tell.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use cofre_tests::api::Api;
+use cofre_tests::cofre::{Installation, root};
+use cofre_tests::packages;
+use serde_json::json;
+
+const SCOPES: [&str; 10] = [
+    "status:read",
+    "run:create",
+    "tenant:deliver",
+    "restore:read",
+    "restore:write",
+    "config:read",
+    "config:write",
+    "plugin:write",
+    "audit:read",
+    "access:write",
+];
+
+fn installation() -> Result<Installation> {
+    let cofre = Installation::new(
+        "[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n\
+         [[job]]\nname = \"noite\"\nschedule = \"0 2 * * *\"\n",
+    )?;
+    cofre.configure(&format!("{}{}{}", cofre.configuration()?, cofre.local("disk")?, cofre.local("second")?))?;
+    std::fs::create_dir(cofre.path("files"))?;
+    std::fs::write(cofre.path("files/note"), "uma nota\n")?;
+    Ok(cofre)
+}
+
+#[test]
+fn what_is_answered_is_what_the_document_tells() -> Result<()> {
+    let python = packages::python("schemathesis", &["schemathesis==4.32.5"])?;
+    let cofre = installation()?;
+    let scopes: Vec<&str> = SCOPES.iter().flat_map(|scope| ["--scope", *scope]).collect();
+    let made = cofre.json(0, &[&["token", "create", "--name", "everything"], scopes.as_slice()].concat())?;
+    let token = made["text"].as_str().context("no token")?;
+    let api = Api::start(&cofre, &["serve", "--listen", "127.0.0.1:0"])?;
+    // Something to see in every list.
+    ensure!(api.task("/api/v1/runs", token, &json!({}))?.0["state"] == "done", "the run failed");
+    let output = Command::new(python.with_file_name("schemathesis"))
+        .arg("--config-file")
+        .arg(root().join("tests/openapi/schemathesis.toml"))
+        .arg("run")
+        .arg(format!("{}/api/v1/openapi.json", api.address))
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .env("SCHEMATHESIS_HOOKS", root().join("tests/openapi/hooks.py"))
+        .current_dir(cofre.path("state"))
+        .output()
+        .context("cannot run schemathesis")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(said.contains("No issues found"), "{said}");
+    println!("{said}");
+    ensure!(api.ask(("GET", "/readyz"), None, None, &[])?.status == 200, "it is not ready any more");
+    ensure!(api.stop()? == Some(0), "it did not end well");
+    Ok(())
+}
