@@ -165,6 +165,32 @@ impl Installation {
         Ok(installation)
     }
 
+    /// Gives it plug-ins of its own, which others do not lose when they are removed here: some approved, and some that wait.
+    ///
+    /// # Errors
+    /// When they cannot be copied or approved.
+    pub fn own_plugins(&self, approved: &[&str], waiting: &[&str]) -> Result<()> {
+        let place = self.path("plugins");
+        std::fs::create_dir(&place)?;
+        let file = |name: &str| place.join(format!("{name}.wasm"));
+        for name in approved.iter().chain(waiting) {
+            std::fs::copy(plugins().join(format!("{name}.wasm")), file(name))?;
+        }
+        let text = self.configuration()?;
+        let ours = |line: &str| match line.split(" = ").next() {
+            Some("directory") => format!("directory = \"{}\"", place.display()),
+            Some("lock") => format!("lock = \"{}\"", self.path("plugins.lock").display()),
+            _ => line.to_owned(),
+        };
+        let (head, rest) = text.split_once("[plugins]\n").context("no plug-ins")?;
+        let (own, rest) = rest.split_once("\n[").map_or((rest, String::new()), |(own, rest)| (own, format!("[{rest}")));
+        self.configure(&format!("{head}[plugins]\n{}\n{rest}", own.lines().map(ours).collect::<Vec<_>>().join("\n")))?;
+        for name in approved {
+            self.run(0, &["plugin", "add", "--yes", file(name).to_str().context("a path")?])?;
+        }
+        Ok(())
+    }
+
     /// Replaces the configuration.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 const BASE: &str = "/api/v1";
 
 fn installation(web: &str) -> Result<Installation> {
-    let cofre = Installation::new("[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n")?;
+    let cofre = Installation::new(
+        "[encryption]\niterations = 10000\n[[job]]\nname = \"noite\"\naction = \"run\"\nschedule = \"0 2 * * *\"\n[[job]]\nname = \"arquivos\"\naction = \"run\"\nschedule = \"0 3 * * *\"\nonly = [\"config\"]\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n",
+    )?;
     cofre.configure(&format!("{}{}{web}", cofre.configuration()?, cofre.local("disk")?))?;
     std::fs::create_dir(cofre.path("files"))?;
     std::fs::write(cofre.path("files/note"), "uma nota\n")?;
@@ -56,7 +58,13 @@ fn a_backup_is_begun_followed_listed_restored_and_downloaded() -> Result<()> {
 
     let sets = get("/sets?destination=disk&state=good&tag=manual&tenant=acme")?.json()?;
     ensure!(sets["items"][0]["name"] == set.as_str() && sets["items"].as_array().is_some_and(|sets| sets.len() == 1), "{sets}");
-    ensure!(get("/sets?tag=other")?.json()?["items"] == json!([]), "a set of another tag");
+    for (other, why) in [("tag=other", "another tag"), ("job=arquivos", "another job")] {
+        ensure!(get(&format!("/sets?{other}"))?.json()?["items"] == json!([]), "a set of {why}");
+    }
+    ensure!(get("/sets?job=noite")?.json()?["items"][0]["name"] == set.as_str(), "no set of the job");
+    ensure!(get("/sets?job=none")?.status == 422, "a job that is not there");
+    let log = get(&format!("/sets/{set}/log"))?.json()?;
+    ensure!(log["text"].as_str().is_some_and(|text| text.contains("disk")), "{log}");
     let detail = get(&format!("/sets/{set}"))?.json()?;
     let key = detail["contents"].as_array().into_iter().flatten().find(|line| line["kind"] == "directory").context("no directory")?;
     let (key, path) = (key["key"].as_str().context("no key")?, cofre.path("files/note"));

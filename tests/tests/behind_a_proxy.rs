@@ -53,7 +53,7 @@ fn serves_as_if_it_were_not_there(start: impl FnOnce(u16) -> Result<WebProxy>) -
     ensure!(welcome.status == 303 && cookie.starts_with("__Host-cofre_session=") && cookie.contains("; Secure"), "{welcome:?}");
     let page = ask(&proxy, ("GET", "/"), None, &["--cookie", &jar])?;
     ensure!(page.status == 200 && page.header("content-security-policy").is_some(), "{page:?}");
-    let form = ask(&proxy, ("POST", "/preferences"), None, &["--cookie", &jar, "--data-urlencode", "theme=dark"])?;
+    let form = ask(&proxy, ("POST", "/account"), None, &["--cookie", &jar, "--data-urlencode", "action=logout-all"])?;
     ensure!(form.status == 403, "a form without its word is taken: {form:?}");
 
     // A stream that is held back would come at its end only, and this one has none before curl's time is over.

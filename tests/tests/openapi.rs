@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use cofre_tests::api::Api;
 use cofre_tests::cofre::{Installation, root};
 use cofre_tests::packages;
-use serde_json::json;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 const SCOPES: [&str; 10] = [
     "status:read",
@@ -23,14 +25,35 @@ const SCOPES: [&str; 10] = [
 ];
 
 fn installation() -> Result<Installation> {
-    let cofre = Installation::new(
-        "[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n\
-         [[job]]\nname = \"noite\"\nschedule = \"0 2 * * *\"\n",
-    )?;
+    let cofre = Installation::new("[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n")?;
+    cofre.own_plugins(&["local"], &["rest"])?;
     cofre.configure(&format!("{}{}{}", cofre.configuration()?, cofre.local("disk")?, cofre.local("second")?))?;
     std::fs::create_dir(cofre.path("files"))?;
     std::fs::write(cofre.path("files/note"), "uma nota\n")?;
     Ok(cofre)
+}
+
+/// What there is, by the address that leads to it and the part of it that names one.
+fn known(api: &Api, token: &str, run: &Value) -> Result<Value> {
+    let set = run["result"]["set"].as_str().context("no set")?;
+    let detail = api.ask(("GET", &format!("/api/v1/sets/{set}")), Some(token), None, &[])?.json()?;
+    let directory = detail["contents"].as_array().into_iter().flatten().find(|line| line["kind"] == "directory").context("no directory")?;
+    let mut known = json!({ "/sets/{set}/artifacts/{key}": { "set": set, "key": directory["key"] } });
+    for path in ["", "/manifest", "/log", "/contents", "/pin"] {
+        known[format!("/sets/{{set}}{path}")] = json!({ "set": set });
+    }
+    for path in ["/sets", "/probe", "/rebuild"] {
+        known[format!("/destinations/{{name}}{path}")] = json!({ "name": "disk" });
+    }
+    for path in ["", "/events"] {
+        known[format!("/tasks/{{id}}{path}")] = json!({ "id": run["id"] });
+    }
+    for path in ["", "/approval"] {
+        known[format!("/plugins/{{name}}{path}")] = json!({ "name": "local" });
+    }
+    known["/tenants/{name}/deliveries"] = json!({ "name": "acme" });
+    known["/reports/{month}"] = json!({ "month": Timestamp::now().to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m").to_string() });
+    Ok(known)
 }
 
 #[test]
@@ -42,13 +65,16 @@ fn what_is_answered_is_what_the_document_tells() -> Result<()> {
     let token = made["text"].as_str().context("no token")?;
     let api = Api::start(&cofre, &["serve", "--listen", "127.0.0.1:0"])?;
     // Something to see in every list.
-    ensure!(api.task("/api/v1/runs", token, &json!({}))?.0["state"] == "done", "the run failed");
+    let run = api.task("/api/v1/runs", token, &json!({}))?.0;
+    ensure!(run["state"] == "done", "the run failed: {run}");
     let output = Command::new(python.with_file_name("schemathesis"))
         .arg("--config-file")
         .arg(root().join("tests/openapi/schemathesis.toml"))
         .arg("run")
         .arg(format!("{}/api/v1/openapi.json", api.address))
-        .args(["--header", &format!("Authorization: Bearer {token}")])
+        .env("COFRE_TOKEN", token)
+        .env("COFRE_OWN", made["token"]["id"].as_str().context("no name")?)
+        .env("COFRE_KNOWN", known(&api, token, &run)?.to_string())
         .env("SCHEMATHESIS_HOOKS", root().join("tests/openapi/hooks.py"))
         .current_dir(cofre.path("state"))
         .output()

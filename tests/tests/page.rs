@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use anyhow::{Context, Result, ensure};
 use cofre_tests::api::Api;
 use cofre_tests::browser;
-use cofre_tests::cofre::{Installation, plugins};
+use cofre_tests::cofre::Installation;
 use cofre_tests::compare;
 use cofre_tests::sample;
 use cofre_tests::servers::{MariaDb, free_port};
@@ -16,33 +16,12 @@ const RECIPIENT: &str = "ana@cliente.example";
 /// A table of the sample.
 const TABLE: &str = "clientes";
 
-/// Plug-ins of its own: `local` and `email` are approved, `rest` waits.
-fn own_plugins(cofre: &Installation) -> Result<()> {
-    let place = cofre.path("plugins");
-    std::fs::create_dir(&place)?;
-    for name in ["local", "email", "rest"] {
-        std::fs::copy(plugins().join(format!("{name}.wasm")), place.join(format!("{name}.wasm")))?;
-    }
-    let text = cofre.configuration()?;
-    let ours = |line: &str| match line.split(" = ").next() {
-        Some("directory") => format!("directory = \"{}\"", place.display()),
-        Some("lock") => format!("lock = \"{}\"", cofre.path("plugins.lock").display()),
-        _ => line.to_owned(),
-    };
-    let (head, rest) = text.split_once("[plugins]\n").context("no plug-ins")?;
-    cofre.configure(&format!("{head}[plugins]\n{}\n", rest.lines().map(ours).collect::<Vec<_>>().join("\n")))?;
-    for name in ["local", "email"] {
-        cofre.run(0, &["plugin", "add", "--yes", place.join(format!("{name}.wasm")).to_str().context("a path")?])?;
-    }
-    Ok(())
-}
-
 #[test]
 fn somebody_who_never_opens_a_terminal_does_everything_in_a_browser() -> Result<()> {
     let (server, smtp, port) = (MariaDb::start()?, Smtp::start()?, free_port()?);
     sample::tenant(&server, "acme_erp", 300)?;
     let cofre = Installation::new("")?;
-    own_plugins(&cofre)?;
+    cofre.own_plugins(&["local", "email"], &["rest"])?;
     let (secret, second) = (cofre.path("smtp-password"), cofre.path("segundo"));
     std::fs::write(&secret, PASSWORD)?;
     std::fs::set_permissions(&secret, PermissionsExt::from_mode(0o600))?;

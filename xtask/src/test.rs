@@ -119,7 +119,7 @@ fn cargo_deny(root: &Path) -> Result<PathBuf> {
     }
     if !works(&own) {
         println!("compiling cargo-deny into target/tools, once: it checks licences and sources of everything that is linked");
-        timed(cargo(root).args(["install", "--quiet", "--locked", "cargo-deny", "--root", "target/tools"]))?;
+        timed(cargo(root).args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--root", "target/tools"]))?;
     }
     Ok(own)
 }

@@ -18,6 +18,8 @@ pub struct SetFilter {
     pub tag: Option<String>,
     /// In this state.
     pub state: Option<SetState>,
+    /// Of runs that were told to take this alone, or everything where it is empty.
+    pub selection: Option<Vec<String>>,
     /// That hold one of these: pairs of a source, empty for a directory, and a schema or a path.
     pub holding: Option<Vec<(String, String)>>,
     /// Begun before this one.
@@ -146,7 +148,8 @@ impl Catalog {
              AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?4)) \
              AND (?5 IS NULL OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.set_name = sets.name \
                   AND json_array(a.source, a.name) IN (SELECT value FROM json_each(?5)))) \
-             AND ({state}) ORDER BY name DESC LIMIT ?6"
+             AND (?6 IS NULL OR selection = ?6) \
+             AND ({state}) ORDER BY name DESC LIMIT ?7"
         );
         let before = filter.before.map(|set| set.to_string());
         // Pairs as texts, so that the two sides are compared as they stand.
@@ -157,7 +160,8 @@ impl Catalog {
         let names: Vec<String> = {
             let connection = self.connection();
             let mut statement = connection.prepare(&sql)?;
-            let parameters = params![before, filter.destination, filter.source, filter.tag, holding, most];
+            let selection = filter.selection.as_ref().map(|selection| serde_json::json!(selection).to_string());
+            let parameters = params![before, filter.destination, filter.source, filter.tag, holding, selection, most];
             statement.query_map(parameters, |row| row.get(0))?.collect::<Result<_, _>>()?
         };
         let mut sets = Vec::with_capacity(names.len());
@@ -351,6 +355,9 @@ mod tests {
         assert_eq!(names(&catalog, &SetFilter { before: Some(set(3)), ..all.clone() }), ["02", "01"]);
         assert_eq!(names(&catalog, &SetFilter { destination: Some("cloud".into()), ..all.clone() }), ["03"]);
         assert_eq!(names(&catalog, &SetFilter { tag: Some("weekly".into()), ..all.clone() }), ["01"]);
+        catalog.connection().execute("UPDATE sets SET selection = '[\"sql\"]' WHERE name LIKE '%02'", []).expect("written");
+        assert_eq!(names(&catalog, &SetFilter { selection: Some(vec!["sql".into()]), ..all.clone() }), ["02"]);
+        assert_eq!(names(&catalog, &SetFilter { selection: Some(Vec::new()), ..all.clone() }), ["03", "01"]);
         assert_eq!(names(&catalog, &SetFilter { source: Some("/etc".into()), ..all.clone() }).len(), 3);
         assert_eq!(names(&catalog, &SetFilter { source: Some("acme".into()), ..all.clone() }).len(), 0);
         for (state, found) in

@@ -186,7 +186,7 @@ impl Session {
             Command::Token(command) => super::token::run(command, &self.context, (self.renderer, self.locale)),
             Command::User(command) => super::user::run(command, &self.context, (self.renderer, self.locale)),
             Command::Plugin(PluginCommand::Doctor { instance, probe }) => {
-                plugins::diagnose(&self.context, self.renderer, (instance.as_deref(), probe)).await
+                plugins::diagnose(&self.context, (self.renderer, self.locale), (instance.as_deref(), probe)).await
             }
             Command::Catalog(CatalogCommand::Rebuild { from }) => self.rebuild(&from).await,
             _ => Err(JobError::Request("this command needs no configuration".to_owned())),

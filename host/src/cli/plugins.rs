@@ -31,13 +31,18 @@ pub(super) async fn run(command: PluginCommand, global: &Global, renderer: Rende
 }
 
 /// Diagnoses configured instances.
-pub(super) async fn diagnose(context: &Context, renderer: Renderer, (instance, probe): (Option<&str>, bool)) -> Result<Exit, JobError> {
+pub(super) async fn diagnose(
+    context: &Context,
+    (renderer, locale): (Renderer, Locale),
+    (instance, probe): (Option<&str>, bool),
+) -> Result<Exit, JobError> {
     let diagnoses = doctor(context, instance, probe).await?;
     renderer.result("plugin", &diagnoses, || {
         let mark = |ok: bool| if ok { "✅" } else { "❌" }.to_owned();
         let rows = diagnoses.iter().flat_map(|diagnosis| {
             let row = |finding: &crate::job::Finding| {
-                vec![mark(finding.ok), diagnosis.instance.clone(), finding.subject.to_owned(), finding.detail.clone()]
+                let (subject, detail) = finding.words(locale);
+                vec![mark(finding.ok), diagnosis.instance.clone(), subject.to_owned(), detail]
             };
             diagnosis.findings.iter().map(row).collect::<Vec<_>>()
         });

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::context::{Context, JobError};
 use crate::catalog::{ArtifactLine, SetFilter, SetRecord};
 use crate::config::{Config, owners};
+use crate::schedule::Action;
 use crate::set::SetName;
 
 /// A set with what it holds.
@@ -66,6 +67,20 @@ pub fn browse(context: &Context, filter: SetFilter, tenant: Option<&str>, most: 
         None => filter,
     };
     Ok(context.catalog.browse_sets(&filter, most)?)
+}
+
+/// What a job that makes backups tells its runs to take alone; nothing where they take everything.
+///
+/// # Errors
+/// When there is no such job.
+pub fn selection_of(context: &Context, job: &str) -> Result<Vec<String>, JobError> {
+    let known = context.config.jobs.iter().filter_map(|spec| match &spec.action {
+        Action::Run { only, .. } => Some((spec.name.as_str(), only)),
+        _ => None,
+    });
+    let (names, found): (Vec<&str>, Vec<_>) = known.map(|(name, only)| (name, (name == job).then(|| only.clone()))).unzip();
+    let unknown = || JobError::Request(format!("there is no job `{job}` that makes backups; there are: {}", names.join(", ")));
+    found.into_iter().flatten().next().ok_or_else(unknown)
 }
 
 /// What any set holds of a tenant.

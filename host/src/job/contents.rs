@@ -128,6 +128,17 @@ pub async fn tables(context: &Context, set: SetName, (artifact, from): (&str, Op
     tokio::time::timeout(PATIENCE, tables_of(&look.context, &request, artifact)).await.map_err(|_| late())?
 }
 
+/// The log of the run that made a set: what it did, and all its warnings.
+///
+/// # Errors
+/// When the set's own artifact cannot be had.
+pub async fn set_log(context: &Context, set: SetName, from: Option<&str>) -> Result<String, JobError> {
+    let look = Look::begin(context)?;
+    context.audit.access(&set.to_string(), "log");
+    let request = RestoreRequest { what: What::All, ..asked(set, "", from) };
+    tokio::time::timeout(PATIENCE, log_of(&look.context, &request)).await.map_err(|_| late())?
+}
+
 /// Ends with whoever looks.
 struct Look {
     context: Context,
@@ -200,6 +211,13 @@ async fn tables_of(context: &Context, request: &RestoreRequest, artifact: &str) 
     let unknown = || JobError::Request(format!("the passport of the set knows no schema in `{artifact}`"));
     let schema = passport.schema(artifact).ok_or_else(unknown)?;
     Ok(schema.tables.iter().map(|table| TableLine { name: table.name.clone(), rows: table.rows, bytes: table.bytes }).collect())
+}
+
+async fn log_of(context: &Context, request: &RestoreRequest) -> Result<String, JobError> {
+    let passphrase = context.config.passphrase()?;
+    let report = (Arc::new(Warnings::default()), Arc::new(Meter::default()));
+    let chosen = choose(context, request, &passphrase, &report.0).await?;
+    Restore::new((context, request, passphrase), &chosen.copies, report).log().await
 }
 
 /// What was found in one directory.

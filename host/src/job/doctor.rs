@@ -9,6 +9,7 @@ use super::context::{Context, JobError};
 use crate::config::{DestinationConfig, NotifierConfig};
 use crate::plugin::{Approvals, Need, PluginComponent, Signature, WasmDestination, WasmNotifier};
 use crate::ports::{Destination, NetworkPattern, Notifier};
+use crate::text::Locale;
 
 /// What was found out about one instance.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
@@ -28,6 +29,76 @@ pub struct Finding {
     pub detail: String,
     /// Whether it is as it should be.
     pub ok: bool,
+    #[serde(skip)]
+    found: Found,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+enum Found {
+    AsApproved {
+        name: String,
+        version: String,
+    },
+    Unsigned,
+    SignedBy {
+        key: String,
+    },
+    SignedByStranger {
+        key: String,
+    },
+    SettingsFit,
+    WillTalkTo {
+        targets: String,
+    },
+    MayDelete,
+    AppendOnly,
+    Works,
+    /// What is wrong, as whoever found it says it.
+    Wrong(String),
+}
+
+impl Found {
+    fn words(&self, locale: Locale) -> String {
+        let both = |portuguese: &str, english: &str| locale.pick(portuguese, english).to_owned();
+        match (self, locale) {
+            (Self::AsApproved { name, version }, Locale::PtBr) => format!("{name} {version}, como aprovado"),
+            (Self::AsApproved { name, version }, Locale::En) => format!("{name} {version}, as approved"),
+            (Self::Unsigned, _) => both("nenhuma", "none"),
+            (Self::SignedBy { key }, Locale::PtBr) => format!("da chave confiável {key}"),
+            (Self::SignedBy { key }, Locale::En) => format!("by the trusted key {key}"),
+            (Self::SignedByStranger { key }, Locale::PtBr) => {
+                format!("da chave {key}, que não está em plugins.trusted_keys e por isso não diz nada")
+            }
+            (Self::SignedByStranger { key }, Locale::En) => {
+                format!("by the key {key}, which is not one of plugins.trusted_keys, and so says nothing")
+            }
+            (Self::SettingsFit, _) => both("configuração e segredos servem", "settings and secrets fit"),
+            (Self::WillTalkTo { targets }, Locale::PtBr) => format!("vai falar com {targets}"),
+            (Self::WillTalkTo { targets }, Locale::En) => format!("will talk to {targets}"),
+            (Self::MayDelete, _) => both("permitida", "granted"),
+            (Self::AppendOnly, _) => both("não permitida: somente para acrescentar", "not granted: append-only"),
+            (Self::Works, _) => both("funciona", "works"),
+            (Self::Wrong(problem), _) => problem.clone(),
+        }
+    }
+}
+
+impl Finding {
+    /// What was looked at, and what was found, in words.
+    pub fn words(&self, locale: Locale) -> (&'static str, String) {
+        let subject = match (locale, self.subject) {
+            (Locale::PtBr, "approval") => "aprovação",
+            (Locale::PtBr, "signature") => "assinatura",
+            (Locale::PtBr, "secrets") => "segredos",
+            (Locale::PtBr, "settings") => "configuração",
+            (Locale::PtBr, "network") => "rede",
+            (Locale::PtBr, "deletion") => "exclusão",
+            (Locale::PtBr, "probe") => "teste de uso",
+            (_, subject) => subject,
+        };
+        (subject, self.found.words(locale))
+    }
 }
 
 /// Diagnoses the instance called `name`, or all; with `probe`, also by using it.
@@ -57,9 +128,10 @@ pub async fn doctor(context: &Context, name: Option<&str>, probe: bool) -> Resul
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn add(&mut self, subject: &'static str, result: Result<String, String>) {
+    fn add(&mut self, subject: &'static str, result: Result<Found, String>) {
         let ok = result.is_ok();
-        self.0.push(Finding { subject, detail: result.unwrap_or_else(|problem| problem), ok });
+        let found = result.unwrap_or_else(Found::Wrong);
+        self.0.push(Finding { subject, detail: found.words(Locale::En), ok, found });
     }
 
     /// The same with what was found, where it was good.
@@ -78,7 +150,7 @@ impl Findings {
         }
         let component = self.keep("approval", context.plugin(plugin).await)?;
         let said = component.description();
-        self.add("approval", Ok(format!("{} {}, as approved", said.name, said.version)));
+        self.add("approval", Ok(Found::AsApproved { name: said.name.clone(), version: said.version.clone() }));
         Some(component)
     }
 
@@ -86,12 +158,11 @@ impl Findings {
         let component = self.approved(context, &config.settings.plugin).await?;
         let settings = self.keep("secrets", context.config.destination_settings(config))?;
         let destination = self.keep("settings", WasmDestination::new(component, settings))?;
-        self.add("settings", Ok("settings and secrets fit".to_owned()));
+        self.add("settings", Ok(Found::SettingsFit));
         self.network(destination.needs(), destination.unasked());
-        let deletion = if destination.may_delete() { "granted" } else { "not granted: append-only" };
-        self.add("deletion", Ok(deletion.to_owned()));
+        self.add("deletion", Ok(if destination.may_delete() { Found::MayDelete } else { Found::AppendOnly }));
         if probe {
-            self.add("probe", destination.probe().await.map(|_| "works".to_owned()).map_err(|error| error.to_string()));
+            self.add("probe", destination.probe().await.map(|_| Found::Works).map_err(|error| error.to_string()));
         }
         Some(())
     }
@@ -100,10 +171,10 @@ impl Findings {
         let component = self.approved(context, &config.settings.plugin).await?;
         let settings = self.keep("secrets", context.config.notifier_settings(config))?;
         let notifier = self.keep("settings", WasmNotifier::new(component, settings))?;
-        self.add("settings", Ok("settings and secrets fit".to_owned()));
+        self.add("settings", Ok(Found::SettingsFit));
         self.network(notifier.needs(), notifier.unasked());
         if probe {
-            self.add("probe", notifier.probe().await.map(|()| "works".to_owned()).map_err(|error| error.to_string()));
+            self.add("probe", notifier.probe().await.map(|()| Found::Works).map_err(|error| error.to_string()));
         }
         Some(())
     }
@@ -116,7 +187,7 @@ impl Findings {
             let mend = format!("nothing that it asks for is granted; add what it needs to grants.network: {}", targets(&denied));
             self.add("network", Err(mend));
         } else if !granted.is_empty() {
-            self.add("network", Ok(format!("will talk to {}", targets(&granted))));
+            self.add("network", Ok(Found::WillTalkTo { targets: targets(&granted) }));
         }
         let unasked: Vec<_> = unasked.iter().collect();
         if !unasked.is_empty() {
@@ -126,11 +197,11 @@ impl Findings {
     }
 }
 
-fn signed(signature: &Signature) -> Result<String, String> {
+fn signed(signature: &Signature) -> Result<Found, String> {
     match signature {
-        Signature::None => Ok("none".to_owned()),
-        Signature::Trusted { key } => Ok(format!("by the trusted key {key}")),
-        Signature::Unknown { key } => Ok(format!("by the key {key}, which is not one of plugins.trusted_keys, and so says nothing")),
+        Signature::None => Ok(Found::Unsigned),
+        Signature::Trusted { key } => Ok(Found::SignedBy { key: key.clone() }),
+        Signature::Unknown { key } => Ok(Found::SignedByStranger { key: key.clone() }),
         Signature::Invalid { reason } => Err(format!("does not hold: {reason}")),
     }
 }

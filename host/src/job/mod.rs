@@ -41,10 +41,10 @@ pub use access::{
     setup_link,
 };
 pub use audit::{audit_entries, audit_found, audit_page, audit_verify, audit_verify_at};
-pub use browse::{SetDetail, TenantSource, TenantView, browse, set_detail, tenants};
+pub use browse::{SetDetail, TenantSource, TenantView, browse, selection_of, set_detail, tenants};
 pub use check::{CheckItem, check, check_mysql};
 pub use configure::{CheckedDraft, Draft, Review, last_kept};
-pub use contents::{Content, ContentKind, Contents, ContentsRequest, TableLine, contents, tables};
+pub use contents::{Content, ContentKind, Contents, ContentsRequest, TableLine, contents, set_log, tables};
 pub use context::{Context, JobError};
 pub use doctor::{Diagnosis, Finding, doctor};
 pub use drill::{DrillReport, DrillRequest, DrilledPart, drill};

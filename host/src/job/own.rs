@@ -12,6 +12,9 @@ use crate::set::Passport;
 const PASSPORT: &str = "passport.json";
 /// Largest passport that is read.
 const PASSPORT_MAX: u64 = 512 << 20;
+const LOG: &str = "log.txt";
+/// Largest log that is read.
+const LOG_MAX: u64 = 32 << 20;
 
 /// Writes the files of the artifact.
 pub(super) fn write(tar: &mut ArtifactTar, files: &[(&str, Vec<u8>)], key: &str) -> Result<(), ProduceError> {
@@ -28,7 +31,7 @@ pub(super) async fn files(context: &Context, passport: &Passport, log: &str) -> 
         (PASSPORT, passport.to_bytes()?),
         ("cofre.toml", context.config.text.clone().into_bytes()),
         ("plugins.lock", pins(context).await.into_bytes()),
-        ("log.txt", log.as_bytes().to_vec()),
+        (LOG, log.as_bytes().to_vec()),
     ])
 }
 
@@ -55,12 +58,22 @@ async fn pins(context: &Context) -> String {
 
 /// Reads the passport out of the decrypted artifact.
 pub(super) fn passport(decoder: Decoder) -> Result<Passport, JobError> {
+    Ok(Passport::parse(&file(decoder, (PASSPORT, PASSPORT_MAX))?)?)
+}
+
+/// Reads the log of the run out of the decrypted artifact.
+pub(super) fn log(decoder: Decoder) -> Result<String, JobError> {
+    Ok(String::from_utf8_lossy(&file(decoder, (LOG, LOG_MAX))?).into_owned())
+}
+
+/// Reads one file. The artifact is read to its end, or what is damaged behind it would not be seen.
+fn file(decoder: Decoder, (name, max): (&str, u64)) -> Result<Vec<u8>, JobError> {
     let mut tar = TarReader::new(decoder);
     let mut found = None;
     while let Some(entry) = tar.next_entry()? {
-        if entry.path == PASSPORT.as_bytes() {
-            found = Some(Passport::parse(&tar.content(PASSPORT_MAX)?)?);
+        if entry.path == name.as_bytes() {
+            found = Some(tar.content(max)?);
         }
     }
-    found.ok_or_else(|| JobError::Failed(format!("the set carries no `{PASSPORT}`")))
+    found.ok_or_else(|| JobError::Failed(format!("the set carries no `{name}`")))
 }

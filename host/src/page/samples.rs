@@ -250,6 +250,7 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
     };
     let tenants: Vec<String> = (1..=tenants).map(|number| format!("empresa{number}")).collect();
     let mut view = Sets {
+        jobs: choices(w, w.locale.pick("todas", "all"), &["noite", "semana"]),
         tenants: choices(w, w.locale.pick("todos", "all"), &tenants.iter().map(String::as_str).collect::<Vec<_>>()),
         destinations: choices(w, w.locale.pick("todos", "all"), &["disco", "nuvem", "google-drive"]),
         states: choices(w, w.locale.pick("todos", "all"), &["completo", "com avisos", "incompleto"]),
@@ -258,7 +259,7 @@ pub(super) fn sets(w: Words, days: i64, tenants: u32) -> Sets {
         rows: (0..days.min(50)).map(row).collect(),
         pager: pager(w),
     };
-    for choices in [&mut view.tenants, &mut view.destinations, &mut view.states] {
+    for choices in [&mut view.jobs, &mut view.tenants, &mut view.destinations, &mut view.states] {
         choices[1].chosen = false;
     }
     view

@@ -9,9 +9,11 @@ use super::part::{Choice, Pager, Tone};
 use super::written;
 use crate::text::Locale;
 
-/// What the page of the sets shows. The filters are asked for by GET as `tenant`, `destination`, `state`, `day` (2026-03-15).
+/// What the page of the sets shows. The filters are asked for by GET as `job`, `tenant`, `destination`, `state`, `day` (2026-03-15).
 #[derive(Debug, Clone)]
 pub struct Sets {
+    /// Jobs to choose from.
+    pub jobs: Vec<Choice>,
     /// Tenants to choose from.
     pub tenants: Vec<Choice>,
     /// Destinations to choose from.
@@ -137,7 +139,7 @@ fn kept(view: &Sets) -> String {
         let value = choices.iter().find(|choice| choice.chosen && !choice.value.is_empty());
         value.map(|choice| format!("&{name}={}", super::part::encoded(&choice.value))).unwrap_or_default()
     };
-    [("tenant", &view.tenants), ("destination", &view.destinations), ("state", &view.states)]
+    [("job", &view.jobs), ("tenant", &view.tenants), ("destination", &view.destinations), ("state", &view.states)]
         .into_iter()
         .map(|(name, choices)| chosen(name, choices))
         .collect()

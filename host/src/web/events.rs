@@ -40,7 +40,12 @@ impl IntoResponse for EventStream {
 
 impl Reply for EventStream {
     fn look(_: &mut SchemaGenerator) -> Look {
-        let schema = schemars::json_schema!({ "type": "string", "description": "Server-sent events" });
+        let text = serde_json::json!({ "type": "string" });
+        let schema = schemars::json_schema!({
+            "type": "object",
+            "description": "One event of many: `line`, `progress` and `end` of a task, `task`, `alert` and `missed` of everything. `data` is JSON.",
+            "properties": { "event": text, "data": text, "id": text },
+        });
         Look { status: axum::http::StatusCode::OK, body: Some(("text/event-stream", schema)), located: false }
     }
 }

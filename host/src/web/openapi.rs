@@ -93,7 +93,10 @@ fn operation(endpoint: &Endpoint, (answers, requests): (&mut SchemaGenerator, &m
         operation["parameters"] = parameters.into();
     }
     if let Some(describe) = endpoint.body {
-        operation["requestBody"] = json!({ "content": { JSON: { "schema": describe(requests) } } });
+        let schema = describe(requests);
+        // One that needs nothing may be left out.
+        let required = !needs(&schema, requests).is_empty();
+        operation["requestBody"] = json!({ "required": required, "content": { JSON: { "schema": schema } } });
     }
     operation
 }
@@ -129,13 +132,18 @@ fn kinds(endpoint: &Endpoint) -> Vec<Kind> {
         Need::Known => {}
         Need::Whole(_) | Need::Tenants(_) => kinds.extend([Kind::Scope, Kind::Tenant]),
     }
-    if endpoint.path.contains('{') {
+    let (named, changes) = (endpoint.path.contains('{'), endpoint.method != Method::GET);
+    if named {
         kinds.push(Kind::NotFound);
     }
-    if endpoint.query.is_some() || endpoint.body.is_some() {
-        kinds.extend([Kind::Malformed, Kind::Invalid]);
+    // A POST may come with an idempotency key that is none.
+    if endpoint.query.is_some() || endpoint.body.is_some() || endpoint.method == Method::POST {
+        kinds.push(Kind::Malformed);
     }
-    if endpoint.method != Method::GET {
+    if endpoint.query.is_some() || named || changes {
+        kinds.push(Kind::Invalid);
+    }
+    if changes {
         kinds.extend([Kind::Csrf, Kind::Busy, Kind::Conflict, Kind::TooLarge, Kind::TooMany]);
     }
     if endpoint.method == Method::POST {
@@ -146,6 +154,16 @@ fn kinds(endpoint: &Endpoint) -> Vec<Kind> {
     }
     kinds.extend([Kind::Configuration, Kind::Failed, Kind::Unreachable, Kind::Late]);
     kinds
+}
+
+/// The keys that an object must have, wherever it is described.
+fn needs(schema: &Schema, known: &SchemaGenerator) -> Vec<Value> {
+    let name = schema.get("$ref").and_then(Value::as_str).and_then(|place| place.rsplit('/').next());
+    let described = match name {
+        Some(name) => known.definitions().get(name).and_then(|described| described.get("required")),
+        None => schema.get("required"),
+    };
+    described.and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
 /// A query has no null: what is optional is left out.
@@ -167,7 +185,8 @@ fn parameters(endpoint: &Endpoint, requests: &mut SchemaGenerator) -> Vec<Value>
     for (name, mut schema) in properties {
         let described = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
         without_null(&mut schema);
-        parameters.push(json!({ "name": name, "in": "query", "required": false, "description": described, "schema": schema }));
+        let required = query.as_ref().and_then(|query| query["required"].as_array()).is_some_and(|all| all.contains(&json!(name)));
+        parameters.push(json!({ "name": name, "in": "query", "required": required, "description": described, "schema": schema }));
     }
     if endpoint.method == Method::POST {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });

@@ -190,11 +190,22 @@ impl Restore<'_> {
     }
 
     async fn fetch_passport(&self) -> Result<Passport, JobError> {
+        self.of_own(own::passport).await
+    }
+
+    /// The log of the run that made the set.
+    pub(in crate::job) async fn log(&self) -> Result<String, JobError> {
+        self.of_own(own::log).await
+    }
+
+    /// Something out of cofre's own artifact of the set.
+    async fn of_own<T: Send + 'static>(&self, read: fn(Decoder) -> Result<T, JobError>) -> Result<T, JobError> {
         let own = self.copies.iter().find_map(|copy| super::find::of_kind(copy.sealed.manifest(), ArtifactKind::Own).next());
-        let record = own.ok_or_else(|| JobError::Failed("the set carries no passport".to_owned()))?;
+        let record =
+            own.ok_or_else(|| JobError::Failed("the set carries no artifact of cofre's own, with its passport and its log".to_owned()))?;
         let (_, artifact) = self.fetch(record).await?;
         let (passphrase, threads) = (self.passphrase.clone(), self.context.config.threads);
-        let work = move || own::passport(artifact.open(&passphrase, threads)?);
+        let work = move || read(artifact.open(&passphrase, threads)?);
         tokio::task::spawn_blocking(work).await.map_err(|_| JobError::Cancelled)?
     }
 

@@ -72,7 +72,7 @@ struct TokenBody {
     /// The tenants that it is limited to.
     tenants: Option<BTreeSet<String>>,
     /// When it ends, RFC 3339.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     expires: Option<Timestamp>,
 }
 

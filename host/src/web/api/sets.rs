@@ -30,6 +30,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             download::artifact,
         )
         .patient(),
+        Endpoint::get("/sets/{set}/log", Need::Whole(Scope::RestoreRead), "The log of the run that made it", log).patient(),
         Endpoint::get("/sets/{set}/contents", Need::Whole(Scope::RestoreRead), "What lies in one directory of an artifact", contents)
             .patient(),
         Endpoint::post("/sets/{set}/pin", Need::Whole(Scope::RunCreate), "Keep it, whatever the retention", pin).patient(),
@@ -47,6 +48,8 @@ struct SetsQuery {
     source: Option<String>,
     /// That hold something of this tenant.
     tenant: Option<String>,
+    /// Of the runs of this job: those that were told to take the same.
+    job: Option<String>,
     /// In this state: `good`, `partial`, `incomplete` or `damaged`.
     state: Option<String>,
     /// With this tag.
@@ -71,6 +74,7 @@ async fn sets(ask: Ask<(), SetsQuery>) -> Result<Json<Page<SetRecord>>, Problem>
         source: query.source.clone(),
         tag: query.tag.clone(),
         state: state.transpose()?,
+        selection: query.job.as_deref().map(|name| job::selection_of(&ask.context, name)).transpose()?,
         holding: None,
         before: query.cursor.as_deref().map(|cursor| cursor.parse().map_err(wrong)).transpose()?,
     };
@@ -110,6 +114,19 @@ async fn manifest(ask: Ask<(), FromQuery>) -> Result<Json<ShownManifest>, Proble
     let set = set_named(ask.name("set"))?;
     let (destination, manifest) = job::show(&ask.context, Some(set), ask.query.from.as_deref()).await?;
     Ok(Json(ShownManifest { destination, manifest }))
+}
+
+/// A log.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LogView {
+    /// Its text, line by line as it was written.
+    text: String,
+}
+
+async fn log(ask: Ask<(), FromQuery>) -> Result<Json<LogView>, Problem> {
+    let set = set_named(ask.name("set"))?;
+    ask.context.chosen(ask.query.from.as_deref())?;
+    Ok(Json(LogView { text: job::set_log(&ask.context, set, ask.query.from.as_deref()).await? }))
 }
 
 /// Which directory of which artifact.

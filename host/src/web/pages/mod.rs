@@ -40,6 +40,7 @@ pub(super) fn router() -> Router<State> {
         .route("/runs/{task}", get(runs::show).post(runs::change))
         .route("/sets", get(sets::list))
         .route("/sets/{set}", get(sets::show).post(sets::change))
+        .route("/sets/{set}/log", get(sets::log))
         .route("/checks", get(watch::checks))
         .route("/reports", get(watch::reports))
         .route("/reports/{month}", get(watch::report))

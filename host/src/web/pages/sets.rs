@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, Request};
+use axum::http::header;
+use axum::response::IntoResponse;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -34,6 +36,7 @@ const ARTIFACTS: usize = 100;
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct ListQuery {
+    job: Option<String>,
     tenant: Option<String>,
     destination: Option<String>,
     state: Option<String>,
@@ -45,10 +48,14 @@ pub(super) async fn list(visit: Visit, Query(query): Query<ListQuery>) -> Answer
     let visit = visit.at(Section::Sets)?;
     let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (tenant, destination) = (some(&query.tenant), some(&query.destination));
+    let jobs: Vec<&str> = visit.context.config.jobs.iter().filter(|job| job.action.name() == "run").map(|job| job.name.as_str()).collect();
+    // One that is gone filters nothing, as an unknown state does.
+    let job = some(&query.job).filter(|name| jobs.contains(&name.as_str()));
+    let selection = job.as_deref().map(|name| job::selection_of(&visit.context, name)).transpose().map_err(|error| visit.wrong(error))?;
     let state = some(&query.state).and_then(|name| SetState::named(&name));
     let day: Option<Date> = some(&query.day).and_then(|day| day.parse().ok());
     let before = some(&query.before).and_then(|name| name.parse().ok());
-    let filter = SetFilter { destination: destination.clone(), state, ..SetFilter::default() };
+    let filter = SetFilter { destination: destination.clone(), state, selection, ..SetFilter::default() };
     let (asked, whose) = (filter.clone(), tenant.clone());
     let (all, mut rows) = visit
         .aside(move |context| {
@@ -74,6 +81,7 @@ pub(super) async fn list(visit: Visit, Query(query): Query<ListQuery>) -> Answer
     let config = &visit.context.config;
     let kept = kept(&query);
     let view = Sets {
+        jobs: choices(jobs.iter().map(|name| same(name)).collect(), job.as_deref()),
         tenants: choices(config.tenants().keys().map(|name| same(name)).collect(), tenant.as_deref()),
         destinations: choices(config.destinations.iter().map(|one| same(&one.settings.name)).collect(), destination.as_deref()),
         states: choices(
@@ -95,7 +103,7 @@ pub(super) async fn list(visit: Visit, Query(query): Query<ListQuery>) -> Answer
 /// The filters again, for the links to other pages.
 fn kept(query: &ListQuery) -> String {
     let mut kept = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in [("tenant", &query.tenant), ("destination", &query.destination), ("state", &query.state)] {
+    for (name, value) in [("job", &query.job), ("tenant", &query.tenant), ("destination", &query.destination), ("state", &query.state)] {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
             kept.append_pair(name, value);
         }
@@ -233,6 +241,15 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>, Query(query): Q
         command: format!("cofre show {}", detail.set.name),
     };
     Ok(visit.page(set::render(&visit.frame, &view)))
+}
+
+/// The log of the run that made a set, as it was written.
+pub(super) async fn log(visit: Visit, Path(name): Path<String>) -> Answer {
+    let visit = visit.at(Section::Sets)?;
+    visit.demand(Scope::RestoreRead)?;
+    let set = set_named(&name).map_err(|problem| visit.wrong(problem))?;
+    let text = job::set_log(&visit.context, set, None).await.map_err(|error| visit.wrong(error))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
 
 /// What was done with a set: verified, rehearsed, repaired, restored.

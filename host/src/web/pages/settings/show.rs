@@ -193,7 +193,10 @@ pub(super) async fn trial(visit: &Visit, area: Area, asked: &Asked, config: &Arc
         },
         Area::Destinations => {
             let found = job::doctor(&context, Some(&name), true).await.map_err(wrong)?;
-            let told = |Finding { subject, detail, ok }| (subject.to_owned(), detail, ok);
+            let told = |finding: Finding| {
+                let (subject, detail) = finding.words(visit.frame.locale);
+                (subject.to_owned(), detail, finding.ok)
+            };
             found.into_iter().flat_map(|one| one.findings).map(told).collect()
         }
         Area::Notifiers => {
