@@ -103,6 +103,18 @@ impl Access {
     /// # Errors
     /// When it cannot be read.
     pub fn by_session(&self, cookie: &str, now: Timestamp) -> Result<Option<SessionPrincipal>, AccessError> {
+        self.session(cookie, now, true)
+    }
+
+    /// The same for what a page asks by itself, with nobody before it: that is no use, and lets the session end.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn by_idle_session(&self, cookie: &str, now: Timestamp) -> Result<Option<SessionPrincipal>, AccessError> {
+        self.session(cookie, now, false)
+    }
+
+    fn session(&self, cookie: &str, now: Timestamp, used: bool) -> Result<Option<SessionPrincipal>, AccessError> {
         if cookie.len() != secret::SECRET_LEN || !secret::is_lower_base32(cookie) {
             return Ok(None);
         }
@@ -116,10 +128,10 @@ impl Access {
             connection.execute("DELETE FROM sessions WHERE hash = ?1", [hash])?;
             return Ok(None);
         }
-        if second - seen >= NOTED_EVERY {
+        if used && second - seen >= NOTED_EVERY {
             noted_or_told(connection.execute("UPDATE sessions SET seen = ?2 WHERE hash = ?1", params![hash, second]));
         }
-        let expires = Timestamp::from_second(end(created, seen.max(second))).unwrap_or(Timestamp::MAX);
+        let expires = Timestamp::from_second(end(created, if used { seen.max(second) } else { seen })).unwrap_or(Timestamp::MAX);
         Ok(Some(SessionPrincipal { principal: Principal::user(user, role), csrf: csrf(cookie), expires }))
     }
 

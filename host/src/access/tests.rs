@@ -571,3 +571,16 @@ fn somebody_sees_their_sessions_and_ends_one_of_them() {
     assert!(access.by_session(other.expose(), at(61)).expect("read").is_some());
     assert!(access.sessions("maria", None, at(60 + SESSION_IDLE.as_secs())).expect("read").is_empty(), "they have ended by themselves");
 }
+
+#[test]
+fn a_page_that_only_refreshes_lets_its_session_end() {
+    let (_directory, access) = peopled();
+    let secret = session(login(&access, "maria", PASSWORD, at(0)));
+    let idle = SESSION_IDLE.as_secs();
+    let left = access.by_idle_session(secret.expose(), at(idle - 10)).expect("read").expect("still there");
+    assert_eq!(left.expires, at(idle));
+    assert!(access.by_idle_session(secret.expose(), at(idle)).expect("read").is_none());
+    let used = session(login(&access, "maria", PASSWORD, at(0)));
+    assert!(access.by_session(used.expose(), at(idle - 10)).expect("read").is_some());
+    assert!(access.by_idle_session(used.expose(), at(idle)).expect("read").is_some());
+}

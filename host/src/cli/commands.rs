@@ -333,7 +333,7 @@ impl Session {
                 let facts = |done: &job::Restored| RestoredFacts {
                     what: done.what.clone(),
                     place: done.place.clone(),
-                    detail: done.detail.clone(),
+                    detail: done.detail_in(self.locale),
                     set: done.set.clone(),
                     from: done.from.clone(),
                 };

@@ -7,6 +7,7 @@ mod choice;
 mod database;
 mod files;
 mod find;
+mod outlook;
 
 use std::fmt;
 use std::io::Write;
@@ -21,12 +22,12 @@ use super::context::{Context, JobError};
 use super::fetch::{Download, FetchError, VerifiedArtifact};
 use super::trail::Intent;
 use crate::audit::{Action, Outcome};
-use crate::config::format_size;
 use crate::pipeline::Passphrase;
 use crate::ports::{Meter, MysqlSettings, Warnings};
 use crate::set::{ArtifactKind, ArtifactRecord, Passport, SetName, stem_of};
-use before::Outlook;
+use crate::text::Locale;
 use choice::{Chosen, HeldCopy};
+use outlook::Outlook;
 
 pub(super) use choice::choose;
 
@@ -152,6 +153,16 @@ pub struct Restored {
     pub place: String,
     /// Counts, and whether it was compared with the passport.
     pub detail: String,
+    /// Of a dry run: what was found, and what is to be fetched, in bytes.
+    #[serde(skip)]
+    outlook: Option<(Arc<Outlook>, u64)>,
+}
+
+impl Restored {
+    /// Counts, or what a dry run found, in a language.
+    pub fn detail_in(&self, locale: Locale) -> String {
+        self.outlook.as_ref().map_or_else(|| self.detail.clone(), |(outlook, size)| outlook.words(*size, locale))
+    }
 }
 
 /// Restores.
@@ -234,7 +245,7 @@ impl<'a> Restore<'a> {
 
 impl Restore<'_> {
     async fn go(&self, records: &[ArtifactRecord]) -> Result<Vec<Restored>, JobError> {
-        let outlook = self.look_ahead(records).await?;
+        let outlook = Arc::new(self.look_ahead(records).await?);
         if self.request.dry_run {
             return Ok(records.iter().map(|record| self.would(record, &outlook)).collect());
         }
@@ -271,15 +282,9 @@ impl Restore<'_> {
     }
 
     /// What would come of an artifact.
-    fn would(&self, record: &ArtifactRecord, outlook: &Outlook) -> Restored {
-        let mut detail = format!("dry run: nothing was written; {} to download", format_size(record.size));
-        for note in &outlook.notes {
-            detail = format!("{detail}; {note}");
-        }
-        if !outlook.unknown.is_empty() {
-            detail = format!("{detail}; not looked at: {}", outlook.unknown.join(", "));
-        }
-        Restored { detail, ..self.planned(record) }
+    fn would(&self, record: &ArtifactRecord, outlook: &Arc<Outlook>) -> Restored {
+        let detail = outlook.words(record.size, Locale::En);
+        Restored { detail, outlook: Some((Arc::clone(outlook), record.size)), ..self.planned(record) }
     }
 
     fn planned(&self, record: &ArtifactRecord) -> Restored {
@@ -290,6 +295,7 @@ impl Restore<'_> {
             what: self.what(record),
             place: self.place(record),
             detail: String::new(),
+            outlook: None,
         }
     }
 

@@ -180,7 +180,7 @@ impl Section {
 ///
 /// The forms of language and theme post `locale` (`pt-BR`, `en`) or `theme` (`auto`, `light`, `dark`) to `/preferences`, and the button
 /// that ends the session posts to `/logout`; both with `csrf`. What asks for itself again (`data-refresh`) sends the header `X-Refresh: 1`:
-/// nobody is at the keyboard, so it should not keep a session from ending.
+/// nobody is at the keyboard, so it does not keep a session from ending.
 #[derive(Debug, Clone)]
 pub struct Frame {
     /// Language.

@@ -15,6 +15,8 @@ use crate::access::{AccessError, Principal, PrincipalKind, Refusal};
 
 /// Header in which a session's own word comes with every change.
 pub(super) const CSRF_HEADER: &str = "x-csrf-token";
+/// Header of what a page's script asks by itself, with nobody at the keyboard: a newer part of the page.
+pub(super) const REFRESH_HEADER: &str = "x-refresh";
 /// Name of the session's cookie; under TLS a browser takes it from this very host only.
 const COOKIE: &str = "cofre_session";
 const SECURE_COOKIE: &str = "__Host-cofre_session";
@@ -104,8 +106,10 @@ fn identify(state: &State, request: &Request) -> Result<Option<Caller>, Problem>
         let principal = state.access().by_token(token, now)?;
         return Ok(principal.map(|principal| Caller { principal, credential: Credential::Token }));
     }
+    let used = !headers.contains_key(REFRESH_HEADER);
+    let session = |cookie| if used { state.access().by_session(cookie, now) } else { state.access().by_idle_session(cookie, now) };
     if let Some(cookie) = session_cookie(headers)
-        && let Some(session) = state.access().by_session(cookie, now)?
+        && let Some(session) = session(cookie)?
     {
         let credential = Credential::Session { csrf: session.csrf.as_str().to_owned(), cookie: cookie.to_owned() };
         return Ok(Some(Caller { principal: session.principal, credential }));

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::find::matcher;
+use super::outlook::{Note, Outlook, Unknown};
 use super::{Restore, RestoreRequest, RestoreTarget, What, folder};
 use crate::config::format_size;
 use crate::job::context::{Context, JobError};
@@ -15,15 +16,6 @@ use crate::spool::statvfs_free;
 
 /// Names that a refusal lists.
 const NAMES_TOLD: usize = 10;
-
-/// What was found, and what could not be looked at.
-#[derive(Debug, Default)]
-pub(super) struct Outlook {
-    /// What a dry run says of every artifact.
-    pub notes: Vec<String>,
-    /// What nobody knows before the download.
-    pub unknown: Vec<String>,
-}
 
 /// Refuses what makes no sense whatever set there is. Returns the settings of the server that is restored into.
 pub(super) fn check_request(context: &Context, request: &RestoreRequest) -> Result<Option<MysqlSettings>, JobError> {
@@ -87,7 +79,7 @@ impl Restore<'_> {
         if let What::Path(path) = &self.request.what
             && records.iter().any(|record| path != Path::new(&record.name) && path.starts_with(&record.name))
         {
-            outlook.unknown.push(format!("whether `{}` is in the archive", path.display()));
+            outlook.unknown.push(Unknown::InArchive(path.display().to_string()));
         }
         Ok(outlook)
     }
@@ -106,9 +98,9 @@ impl Restore<'_> {
             }
         }
         if there.is_empty() {
-            outlook.notes.push("nothing of it is in the database yet".to_owned());
+            outlook.notes.push(Note::NothingInDatabase);
         } else if self.request.force {
-            outlook.notes.push(format!("would replace {}", listed(&there)));
+            outlook.notes.push(Note::Replaces(listed(&there)));
         } else {
             return Err(JobError::Failed(format!(
                 "{} in database `{}`: there already, and not empty; restore one under another name with --into, or repeat with --force to replace what is there once what was restored has proven whole",
@@ -116,7 +108,7 @@ impl Restore<'_> {
                 settings.name
             )));
         }
-        outlook.unknown.push("whether the server has room for it".to_owned());
+        outlook.unknown.push(Unknown::RoomOfServer);
         Ok(())
     }
 
@@ -132,7 +124,7 @@ impl Restore<'_> {
         for record in records {
             match self.place_of(directory, record) {
                 Some(places) => there.extend(places.iter().filter(|place| is_taken(place)).map(|place| place.display().to_string())),
-                None => outlook.unknown.push(format!("whether something that matches is in `{}` already", directory.display())),
+                None => outlook.unknown.push(Unknown::MatchesIn(directory.display().to_string())),
             }
         }
         there.dedup();
@@ -141,7 +133,7 @@ impl Restore<'_> {
             return Ok(());
         }
         if self.request.force {
-            outlook.notes.push(format!("would write into {} and replace what is there of the same name", listed(&there)));
+            outlook.notes.push(Note::WritesInto(listed(&there)));
             return Ok(());
         }
         let message = "exists already; restore to another place, or repeat with --force to replace files";
@@ -167,12 +159,12 @@ impl Restore<'_> {
     /// Room at the target is a guess: file systems compress, files have holes, and small ones take a whole block.
     fn look_at_room(&self, directory: &Path, records: &[ArtifactRecord], largest: u64, outlook: &mut Outlook) {
         if !matches!(self.request.what, What::All | What::Artifact(_) | What::Schemas { .. }) {
-            outlook.unknown.push("how much room it takes".to_owned());
+            outlook.unknown.push(Unknown::RoomNeeded);
             return;
         }
         let Some(above) = directory.ancestors().find(|above| above.is_dir()).or(Some(Path::new("."))) else { return };
         let (Ok(free), Ok(status)) = (statvfs_free(above), above.metadata()) else {
-            outlook.unknown.push(format!("how much room there is in `{}`", above.display()));
+            outlook.unknown.push(Unknown::RoomIn(above.display().to_string()));
             return;
         };
         let same_disk = self.context.spool.directory().metadata().is_ok_and(|spool| spool.dev() == status.dev());
@@ -182,7 +174,7 @@ impl Restore<'_> {
             let message = format!("it needs about {} there, and {} are free", format_size(needed), format_size(free));
             self.warnings.push(directory.display().to_string(), message);
         } else {
-            outlook.notes.push(format!("about {} of {} free in {}", format_size(needed), format_size(free), above.display()));
+            outlook.notes.push(Note::Room { needed, free, place: above.display().to_string() });
         }
     }
 }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
-use super::super::caller::{Caller, Peer};
+use super::super::caller::{Caller, Peer, REFRESH_HEADER};
 use super::super::endpoint::Ask;
 use super::super::problem::{Kind, Problem};
 use super::super::state::State;
@@ -25,8 +25,6 @@ use crate::text::Locale;
 
 const LOCALE_COOKIE: &str = "cofre_locale";
 const THEME_COOKIE: &str = "cofre_theme";
-/// Header of the script, where it asks for a newer part of a page.
-const REFRESH_HEADER: &str = "x-refresh";
 const NOTICE_COOKIE: &str = "cofre_notice";
 /// How long a choice is remembered.
 const YEAR: u64 = 365 * 86_400;

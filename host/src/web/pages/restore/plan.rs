@@ -49,7 +49,7 @@ pub(super) async fn plan(visit: &Visit, picked: &Picked, set: SetName, chosen: (
         fact(visit.t("A buscar", "To fetch"), size(visit, line.size)),
         fact(visit.t("Artefato aberto", "The artifact when opened"), size(visit, line.plain)),
     ];
-    facts.extend(restored.iter().filter(|one| !one.detail.is_empty()).map(|one| fact(&one.artifact, one.detail.clone())));
+    facts.extend(restored.iter().filter(|one| !one.detail.is_empty()).map(|one| fact(&one.artifact, one.detail_in(visit.frame.locale))));
     Step::Plan(Plan {
         actions: restored.iter().flat_map(|one| actions(visit, one, goal)).collect(),
         facts,
