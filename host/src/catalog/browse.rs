@@ -144,19 +144,16 @@ impl Catalog {
         let sql = format!(
             "SELECT name FROM sets WHERE (?1 IS NULL OR name < ?1) \
              AND (?2 IS NULL OR EXISTS (SELECT 1 FROM copies WHERE set_name = name AND destination = ?2)) \
-             AND (?3 IS NULL OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.set_name = sets.name AND (a.source = ?3 OR (a.source = '' AND a.name = ?3)))) \
+             AND (?3 IS NULL OR name IN (SELECT set_name FROM artifacts WHERE source = ?3 \
+                  UNION SELECT set_name FROM artifacts WHERE source = '' AND name = ?3)) \
              AND (?4 IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?4)) \
-             AND (?5 IS NULL OR EXISTS (SELECT 1 FROM artifacts AS a WHERE a.set_name = sets.name \
-                  AND json_array(a.source, a.name) IN (SELECT value FROM json_each(?5)))) \
+             AND (?5 IS NULL OR name IN (SELECT set_name FROM json_each(?5) AS wanted CROSS JOIN artifacts \
+                  ON source = wanted.value ->> 0 AND artifacts.name = wanted.value ->> 1)) \
              AND (?6 IS NULL OR selection = ?6) \
              AND ({state}) ORDER BY name DESC LIMIT ?7"
         );
         let before = filter.before.map(|set| set.to_string());
-        // Pairs as texts, so that the two sides are compared as they stand.
-        let holding = filter.holding.as_ref().map(|pairs| {
-            let texts: Vec<String> = pairs.iter().map(|(source, name)| serde_json::json!([source, name]).to_string()).collect();
-            serde_json::json!(texts).to_string()
-        });
+        let holding = filter.holding.as_ref().map(|pairs| serde_json::json!(pairs).to_string());
         let names: Vec<String> = {
             let connection = self.connection();
             let mut statement = connection.prepare(&sql)?;

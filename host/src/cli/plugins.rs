@@ -232,7 +232,7 @@ impl Desk {
 
 /// What a person decides upon.
 fn shown(proposal: &Proposal, locale: Locale) -> String {
-    let (pin, said) = (&proposal.pin, proposal.component.description());
+    let (pin, said) = (&proposal.pin, &proposal.said.description);
     let mut text = format!("{} {} ({}): {}\n", pin.name, pin.version, pin.kind.as_str(), said.summary);
     let mut rows = vec![
         vec![locale.pick("arquivo", "file").to_owned(), pin.file.display().to_string()],

@@ -55,7 +55,7 @@ pub use inspect::{ListedSet, list_at, rebuild, sets_at, show};
 pub use measure::{Measure, Measured, measure};
 pub use monitor::{CheckStanding, Monitor, Observation, Round, Standing, standings};
 pub use pin::{Pinned, pin};
-pub use plugins::{ListedPlugin, PluginRoom, Proposal};
+pub use plugins::{ListedPlugin, PluginRoom, Proposal, Sayings};
 pub use produce::ProduceError;
 pub use prune::{PruneRequest, prune};
 pub use repair::{RepairOutcome, RepairRequest, RepairedCopy, RepairedObject, repair};

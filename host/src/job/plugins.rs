@@ -1,9 +1,10 @@
 //! The life of a plug-in on this machine: proposed, approved, replaced, removed. What a plug-in asks for is shown before anything is
 //! approved, and nothing that is not approved is ever run with anything granted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -12,14 +13,20 @@ use super::trail::Trail;
 use crate::audit::{Action, Actor};
 use crate::config::PluginConfig;
 use crate::plugin::{
-    Approvals, Change, Examined, Pin, PluginComponent, PluginEngine, PluginFile, PluginLock, PluginState, Signature, uninstall,
+    Approvals, Change, Examined, Pin, PluginComponent, PluginEngine, PluginFile, PluginLock, PluginState, Profile, Signature, uninstall,
 };
+
+/// Plug-ins of which is remembered what they said.
+const SAYINGS_MAX: usize = 200;
+/// How long one is not asked again that could not say what it is.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The plug-in directory, the approvals, and an engine to ask plug-ins what they are.
 pub struct PluginRoom {
     config: PluginConfig,
     engine: PluginEngine,
     audit: Trail,
+    sayings: Arc<Sayings>,
 }
 
 /// What would be approved. It has been read and has described itself in the empty sandbox; nothing is changed yet.
@@ -27,7 +34,7 @@ pub struct Proposal {
     /// The approval to be.
     pub pin: Pin,
     /// What it says of itself.
-    pub component: Arc<PluginComponent>,
+    pub said: Arc<Profile>,
     /// What its signature is worth.
     pub signature: Signature,
     /// What was approved at its place before.
@@ -37,6 +44,29 @@ pub struct Proposal {
     /// Whether it is approved already, as it is.
     pub known: bool,
     file: Arc<PluginFile>,
+}
+
+/// What plug-ins said of themselves, or why they could not be asked, by the SHA-256 of their files: the same bytes say the same again, and
+/// asking takes long enough to be waited for.
+#[derive(Debug, Default)]
+pub struct Sayings(Mutex<HashMap<String, (Instant, Saying)>>);
+
+type Saying = Result<Arc<Profile>, String>;
+
+impl Sayings {
+    fn of(&self, sha256: &str) -> Option<Saying> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, saying) = known.get(sha256)?;
+        (saying.is_ok() || at.elapsed() < SILENCE).then(|| saying.clone())
+    }
+
+    fn keep(&self, sha256: &str, saying: Saying) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= SAYINGS_MAX {
+            known.clear();
+        }
+        known.insert(sha256.to_owned(), (Instant::now(), saying));
+    }
 }
 
 impl Proposal {
@@ -75,7 +105,23 @@ impl PluginRoom {
     pub fn open(config: PluginConfig, actor: Actor) -> Result<Self, JobError> {
         let engine = PluginEngine::new(Some(&config.cache))?;
         let audit = Trail::new(&config.state, actor, None);
-        Ok(Self { config, engine, audit })
+        Ok(Self { config, engine, audit, sayings: Arc::default() })
+    }
+
+    /// The same, that asks no plug-in again which said already what it is.
+    #[must_use]
+    pub fn remembering(self, sayings: Arc<Sayings>) -> Self {
+        Self { sayings, ..self }
+    }
+
+    /// What a file says of itself, in the empty sandbox.
+    async fn said(&self, file: &Arc<PluginFile>) -> Result<Arc<Profile>, JobError> {
+        if let Some(known) = self.sayings.of(file.sha256()) {
+            return known.map_err(JobError::Failed);
+        }
+        let said = self.engine.compile(Arc::clone(file)).await.map(|component| Arc::new(component.profile()));
+        self.sayings.keep(file.sha256(), said.as_ref().map(Arc::clone).map_err(ToString::to_string));
+        Ok(said?)
     }
 
     /// Where approvals are kept.
@@ -112,17 +158,17 @@ impl PluginRoom {
     pub async fn propose(&self, file: &Path) -> Result<Proposal, JobError> {
         let approvals = Approvals::read(&self.config.settings)?;
         let file = Arc::new(PluginFile::read(file)?);
-        let component = self.engine.compile(Arc::clone(&file)).await?;
+        let said = self.said(&file).await?;
         let signature = Signature::of(&file, &self.config.settings.trusted_keys);
         if let Signature::Invalid { reason } = &signature {
             return Err(JobError::Failed(format!("the signature beside `{}` does not hold: {reason}", file.path().display())));
         }
         approvals.signed(&file)?;
-        let pin = Pin::new(&component, &self.place(file.path(), &component.description().name)?, &signature);
+        let pin = Pin::new(&said, &self.place(file.path(), &said.description.name)?, &signature);
         let before = approvals.lock().at(&pin.file).cloned();
         let changes = before.as_ref().map(|before| before.changes(&pin)).unwrap_or_default();
         let known = before.as_ref().is_some_and(|before| before.sha256 == pin.sha256 && before.key == pin.key) && pin.file.is_file();
-        Ok(Proposal { pin, component, signature, before, changes, known, file })
+        Ok(Proposal { pin, said, signature, before, changes, known, file })
     }
 
     /// The same for what takes the place of an approved plug-in: another file, or what lies there now.

@@ -186,6 +186,17 @@ pub struct SecretNeed {
     pub optional: bool,
 }
 
+/// What a component is and says of itself, without its code: whoever only tells of it needs no more, and can keep it.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// SHA-256 of the file, hex.
+    pub sha256: String,
+    /// Version of the contract that it was built for.
+    pub contract: String,
+    /// What it says of itself.
+    pub description: Description,
+}
+
 /// What a plug-in says of itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct Description {
@@ -250,6 +261,11 @@ impl PluginComponent {
     /// What it says of itself.
     pub fn description(&self) -> &Description {
         &self.description
+    }
+
+    /// What it is and says of itself.
+    pub fn profile(&self) -> Profile {
+        Profile { sha256: self.sha256.clone(), contract: self.built_for.clone(), description: self.description.clone() }
     }
 
     /// SHA-256 of the file, hex.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-use super::component::{NetworkNeed, PluginComponent, PluginError, PluginKind, SecretNeed};
+use super::component::{NetworkNeed, PluginComponent, PluginError, PluginKind, Profile, SecretNeed};
 use super::package::{self, PluginFile};
 use super::signature::Signature;
 
@@ -54,15 +54,15 @@ pub struct Pin {
 
 impl Pin {
     /// What would be approved with this component.
-    pub fn new(component: &PluginComponent, place: &Path, signature: &Signature) -> Self {
-        let said = component.description();
+    pub fn new(component: &Profile, place: &Path, signature: &Signature) -> Self {
+        let said = &component.description;
         Self {
             name: said.name.clone(),
             version: said.version.clone(),
             kind: said.kind,
-            contract: component.contract().to_owned(),
+            contract: component.contract.clone(),
             file: place.to_path_buf(),
-            sha256: component.sha256().to_owned(),
+            sha256: component.sha256.clone(),
             key: signature.trusted_key().map(str::to_owned),
             approved: jiff::Timestamp::now(),
             directory: said.directory,
@@ -105,7 +105,7 @@ impl Pin {
     /// Whether a component asks for exactly what was approved; else what differs. The bytes are the same, but a plug-in that describes
     /// itself by the clock, or by chance, asks for something else when nobody looks.
     pub(super) fn check(&self, component: &PluginComponent) -> Result<(), PluginError> {
-        let now = Self { key: self.key.clone(), ..Self::new(component, &self.file, &Signature::None) };
+        let now = Self { key: self.key.clone(), ..Self::new(&component.profile(), &self.file, &Signature::None) };
         if self.changes(&now).is_empty() {
             return Ok(());
         }

@@ -32,7 +32,7 @@ mod throttle;
 mod traffic;
 
 pub use approval::{Approvals, Examined, PluginState};
-pub use component::{Description, NetworkNeed, PluginComponent, PluginError, PluginKind, SecretNeed};
+pub use component::{Description, NetworkNeed, PluginComponent, PluginError, PluginKind, Profile, SecretNeed};
 pub use conformance::ConformanceSubject;
 pub use destination::WasmDestination;
 pub use engine::PluginEngine;

@@ -13,7 +13,7 @@ use super::secret::ProcessKey;
 use super::tasks::Tasks;
 use crate::access::Access;
 use crate::config::WebSettings;
-use crate::job::{Context, JobError};
+use crate::job::{Context, JobError, Sayings};
 
 use super::caller::Caller;
 
@@ -32,6 +32,7 @@ struct Shared {
     remembered: Remembered,
     key: ProcessKey,
     oidc: Option<Oidc>,
+    sayings: Arc<Sayings>,
     stop: CancellationToken,
 }
 
@@ -49,7 +50,7 @@ impl State {
         let key = ProcessKey::fresh().map_err(|error| JobError::Failed(format!("the system gives no randomness: {error}")))?;
         let (tasks, remembered) = (Tasks::default(), Remembered::default());
         let oidc = settings.oidc.clone().map(|provider| Oidc::new(provider, &settings.address()));
-        Ok(Self(Arc::new(Shared { context, access, settings, tasks, remembered, key, oidc, stop })))
+        Ok(Self(Arc::new(Shared { context, access, settings, tasks, remembered, key, oidc, sayings: Arc::default(), stop })))
     }
 
     /// The configuration as it is now, opened.
@@ -106,6 +107,11 @@ impl State {
     /// The provider of identities, where there is one.
     pub(super) fn oidc(&self) -> Option<&Oidc> {
         self.0.oidc.as_ref()
+    }
+
+    /// What plug-ins said of themselves.
+    pub(super) fn sayings(&self) -> &Arc<Sayings> {
+        &self.0.sayings
     }
 
     /// The word for changes of somebody who has no session of ours.

@@ -33,6 +33,10 @@ fn installation() -> Result<Installation> {
         tenants.join(", ")
     );
     let cofre = Installation::new(&rest)?;
+    cofre.own_plugins(
+        &["local", "s3", "sftp", "ftp", "gdrive", "dropbox", "webdav", "azure-blob", "rest", "email", "webhook", "telegram"],
+        &["slack"],
+    )?;
     cofre.configure(&format!("{}{}{}", cofre.configuration()?, cofre.local("disk")?, cofre.local("cloud")?))?;
     std::fs::create_dir(cofre.path("files"))?;
     std::fs::write(cofre.path("files/note"), "uma nota")?;

@@ -36,7 +36,7 @@ impl Room {
     }
 
     async fn pin(&self) -> Pin {
-        Pin::new(&engine().await.load(&self.file()).await.expect("a plug-in"), &self.file(), &Signature::None)
+        Pin::new(&engine().await.load(&self.file()).await.expect("a plug-in").profile(), &self.file(), &Signature::None)
     }
 
     fn approve(&self, pin: Pin) {

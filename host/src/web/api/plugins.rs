@@ -69,7 +69,7 @@ impl ProposalView {
             changes: json(serde_json::to_value(&proposal.changes)),
             approved: proposal.known,
             another_signer: proposal.is_by_another_signer(),
-            description: json(serde_json::to_value(proposal.component.description())),
+            description: json(serde_json::to_value(&proposal.said.description)),
         }
     }
 }

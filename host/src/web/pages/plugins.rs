@@ -1,6 +1,7 @@
 //! `/plugins`: what each plug-in may do, and the administrator's answer to what it asks for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::extract::Request;
 
@@ -28,10 +29,11 @@ pub(super) async fn show(visit: Visit) -> Answer {
 }
 
 async fn open(visit: &Visit) -> Result<(PluginRoom, Vec<ListedPlugin>), Wrong> {
+    let sayings = Arc::clone(visit.state.sayings());
     visit
-        .aside(|context| {
+        .aside(move |context| {
             let config = PluginConfig::load(&context.config.path).map_err(JobError::from)?;
-            let room = PluginRoom::open(config, context.audit.actor().clone())?;
+            let room = PluginRoom::open(config, context.audit.actor().clone())?.remembering(sayings);
             let listed = room.list()?;
             Ok((room, listed))
         })
@@ -77,7 +79,7 @@ async fn plugin(visit: &Visit, room: &PluginRoom, listed: ListedPlugin) -> Plugi
 
 /// What it says of itself, and asks for.
 fn tell(visit: &Visit, view: &mut Plugin, proposal: &Proposal) {
-    let said = proposal.component.description();
+    let said = &proposal.said.description;
     view.version.clone_from(&said.version);
     view.summary.clone_from(&said.summary);
     let kind = match said.kind {

@@ -60,9 +60,13 @@ pub(super) async fn list(visit: Visit, Query(query): Query<ListQuery>) -> Answer
     let (all, mut rows) = visit
         .aside(move |context| {
             let all = job::browse(context, asked.clone(), whose.as_deref(), CALENDAR)?;
+            let first = before.map_or(0, |before: SetName| all.partition_point(|set| set.name >= before.to_string()));
             let page = match day {
-                // The day's own sets are among those of the calendar.
+                // The day's own sets, and those of a page, are among those of the calendar.
                 Some(day) => all.iter().filter(|set| date_of(set) == Some(day)).cloned().collect(),
+                None if all.len() - first > ROWS as usize || all.len() < CALENDAR as usize => {
+                    all.iter().skip(first).take(ROWS as usize + 1).cloned().collect()
+                }
                 None => job::browse(context, SetFilter { before, ..asked }, whose.as_deref(), ROWS + 1)?,
             };
             Ok((all, page))
