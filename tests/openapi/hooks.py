@@ -19,6 +19,9 @@ def before_call(context, case, kwargs):
     if case.path_parameters and case.path_parameters.get("id") == OWN:
         case.path_parameters["id"] = "00000000"
     good = case.meta is None or case.meta.generation.mode.is_positive
+    if good and str((case.path_parameters or {}).get("set")).startswith("backup_"):
+        # A set of a run that was begun here may be half made, or cancelled.
+        case.path_parameters["set"] = KNOWN["/sets/{set}"]["set"]
     for name, value in (KNOWN.get(path.removeprefix("/api/v1")) or {}).items():
         # Every other request goes to something that there is; by its own content, so that a run can be repeated.
         if good and case.path_parameters and len(repr(case.path_parameters.get(name))) % 2:

@@ -67,7 +67,8 @@ fn what_is_answered_is_what_the_document_tells() -> Result<()> {
     // Something to see in every list.
     let run = api.task("/api/v1/runs", token, &json!({}))?.0;
     ensure!(run["state"] == "done", "the run failed: {run}");
-    let output = Command::new(python.with_file_name("schemathesis"))
+    let output = Command::new(&python)
+        .args(["-m", "schemathesis.cli"])
         .arg("--config-file")
         .arg(root().join("tests/openapi/schemathesis.toml"))
         .arg("run")
@@ -81,7 +82,7 @@ fn what_is_answered_is_what_the_document_tells() -> Result<()> {
         .context("cannot run schemathesis")?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    ensure!(said.contains("No issues found"), "{said}");
+    ensure!(said.contains("Tested: 52") && said.contains(" passed"), "{said}");
     println!("{said}");
     ensure!(api.ask(("GET", "/readyz"), None, None, &[])?.status == 200, "it is not ready any more");
     ensure!(api.stop()? == Some(0), "it did not end well");

@@ -94,8 +94,8 @@ impl Access {
         if id.len() != NAMED_BY {
             return Ok(false);
         }
-        let sql = "DELETE FROM sessions WHERE user = ?1 AND substr(lower(hex(hash)), 1, ?3) = ?2";
-        Ok(self.connection().execute(sql, params![name::user(user)?, id, NAMED_BY as i64])? > 0)
+        let sql = "DELETE FROM sessions WHERE user = ?1 AND substr(lower(hex(hash)), 1, length(?2)) = ?2";
+        Ok(self.connection().execute(sql, params![name::user(user)?, id])? > 0)
     }
 
     /// Whom a session lets in; `None` where it has ended, or never was.

@@ -34,7 +34,7 @@ pub use resolved::{
     PluginConfig, StorageSettings, plugin_file,
 };
 pub use secret::secret_from;
-pub use tenants::{Belongings, TenantDelivery, owners, passphrase_from};
+pub use tenants::{Belongings, Owners, TenantDelivery, passphrase_from};
 pub use trial::{TrialConfig, TrialRefusal};
 pub use units::{format_size, parse_duration, parse_share, parse_size};
 pub use web::{Proxies, PublicUrl, WebSettings, browsed, host_of};

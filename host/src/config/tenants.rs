@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use globset::{GlobSet, GlobSetBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -74,10 +75,39 @@ pub(super) fn resolve(raw: &RawTenantDelivery, destinations: &[RawDestination], 
     TenantDelivery { max_attachment, destination: raw.destination.clone(), link_lifetime, deadline }
 }
 
-/// The tenants of a source whose patterns a schema matches; more than one where the configuration does not say whose it is.
-pub fn owners<'a>(tenants: &'a BTreeMap<String, Vec<String>>, schema: &str) -> Vec<&'a str> {
-    let matches = |pattern: &String| name_pattern(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(schema));
-    tenants.iter().filter(|(_, patterns)| patterns.iter().any(matches)).map(|(name, _)| name.as_str()).collect()
+/// Whose the schemas of a source are: the patterns of all its tenants, compiled once, as there may be hundreds of both.
+pub struct Owners<'a> {
+    patterns: GlobSet,
+    /// Of each pattern its tenant; those of one tenant follow one another.
+    tenants: Vec<&'a str>,
+}
+
+impl<'a> Owners<'a> {
+    /// Of the tenants of a source. A pattern that is none, which the configuration refuses, matches nothing.
+    pub fn of(tenants: &'a BTreeMap<String, Vec<String>>) -> Self {
+        let each = tenants.iter().flat_map(|(name, patterns)| patterns.iter().map(move |pattern| (name.as_str(), pattern)));
+        let (tenants, globs): (Vec<_>, Vec<_>) = each.filter_map(|(name, pattern)| Some((name, name_pattern(pattern).ok()?))).unzip();
+        let mut builder = GlobSetBuilder::new();
+        for glob in globs {
+            builder.add(glob);
+        }
+        match builder.build() {
+            Ok(patterns) => Self { patterns, tenants },
+            Err(error) => {
+                // Each of them is compiled when the configuration is read; all of them together may be too many.
+                tracing::error!(%error, "the patterns of the tenants cannot be used, and no schema is taken for anybody's");
+                Self { patterns: GlobSet::empty(), tenants: Vec::new() }
+            }
+        }
+    }
+
+    /// The tenants whose patterns a schema matches; more than one where the configuration does not say whose it is.
+    pub fn of_schema(&self, schema: &str) -> Vec<&'a str> {
+        let mut owners: Vec<&str> =
+            self.patterns.matches(schema).into_iter().filter_map(|index| self.tenants.get(index).copied()).collect();
+        owners.dedup();
+        owners
+    }
 }
 
 /// What belongs to a tenant.
@@ -153,10 +183,13 @@ mod tests {
         let patterns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let tenants =
             BTreeMap::from([("acme".to_owned(), patterns(&["acme_*", "loja"])), ("acme-filial".to_owned(), patterns(&["acme_filial*"]))]);
-        assert_eq!(owners(&tenants, "acme_erp"), ["acme"]);
-        assert_eq!(owners(&tenants, "loja"), ["acme"]);
-        assert_eq!(owners(&tenants, "acme_filial_erp"), ["acme", "acme-filial"]);
-        assert!(owners(&tenants, "loja2").is_empty());
+        let owners = Owners::of(&tenants);
+        assert_eq!(owners.of_schema("acme_erp"), ["acme"]);
+        assert_eq!(owners.of_schema("loja"), ["acme"]);
+        assert_eq!(owners.of_schema("acme_filial_erp"), ["acme", "acme-filial"]);
+        assert!(owners.of_schema("loja2").is_empty() && owners.of_schema("LOJA").is_empty());
+        let twice = BTreeMap::from([("acme".to_owned(), patterns(&["acme*", "*", "acme_erp"]))]);
+        assert_eq!(Owners::of(&twice).of_schema("acme_erp"), ["acme"], "once, however many patterns match");
     }
 
     #[test]

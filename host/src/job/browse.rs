@@ -1,6 +1,6 @@
 //! Looking through sets, also those of one tenant: whose a schema or a directory is, is said by the configuration as it is now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::context::{Context, JobError};
 use crate::catalog::{ArtifactLine, SetFilter, SetRecord};
-use crate::config::{Config, owners};
+use crate::config::{Config, Owners};
 use crate::schedule::Action;
 use crate::set::SetName;
 
@@ -92,12 +92,13 @@ fn holdings_of(context: &Context, tenant: &str) -> Result<Vec<(String, String)>,
         .filter(|directory| directory.tenant.as_deref() == Some(tenant))
         .map(|directory| directory.settings.path.as_path())
         .collect();
+    let settings = context.config.mysql.iter().map(|server| &server.settings);
+    let servers: BTreeMap<&str, Owners<'_>> = settings.map(|one| (one.name.as_str(), Owners::of(&one.tenants))).collect();
     let is_its = |(source, name): &(String, String)| {
         if source.is_empty() {
             return directories.contains(Path::new(name));
         }
-        let server = context.config.mysql.iter().find(|server| server.settings.name == *source);
-        server.is_some_and(|server| owners(&server.settings.tenants, name).contains(&tenant))
+        servers.get(source.as_str()).is_some_and(|owners| owners.of_schema(name).contains(&tenant))
     };
     Ok(context.catalog.held_names()?.into_iter().filter(is_its).collect())
 }

@@ -20,7 +20,7 @@ use super::resume::{Removal, clean_up_at, tidy};
 use super::{alert, tell};
 use crate::audit::{Action, Outcome};
 use crate::catalog::{Catalog, CopyState, Delivery, RunResult};
-use crate::config::{HookMoment, MysqlConfig, owners};
+use crate::config::{HookMoment, MysqlConfig, Owners};
 use crate::copy::{DestinationOutcome, Expected, SetCopies};
 use crate::hooks::{HookContext, run_hooks};
 use crate::notify::{Alert, Event};
@@ -523,9 +523,10 @@ impl<'a> Run<'a> {
         let mut schema_keys = keys.schemas.into_iter();
         for (source, grants) in sources.iter().zip(keys.grants) {
             let name = &source.config.settings.name;
+            let owners = Owners::of(&source.config.settings.tenants);
             for (schema, key) in source.snapshot.schemas().iter().zip(schema_keys.by_ref()) {
                 if self.wants(schema, "sql") || self.wants(name, "sql") {
-                    let tenant = tenant(source.config, schema);
+                    let tenant = owners.of_schema(schema).first().map(|name| (*name).to_owned());
                     plans.push(Plan { key, kind: ArtifactKind::Schema, name: schema.clone(), tenant, task: Task::Schema(source) });
                 }
             }
@@ -936,10 +937,6 @@ fn delivery(context: &Context, outcome: &DestinationOutcome) -> Delivery {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, ProduceError> + Send + 'static) -> Result<T, ProduceError> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.unwrap_or_else(|panic| Err(ProduceError::Source(format!("a thread ended unexpectedly: {panic}"))))
-}
-
-fn tenant(config: &MysqlConfig, schema: &str) -> Option<String> {
-    owners(&config.settings.tenants, schema).first().map(|name| (*name).to_owned())
 }
 
 fn base(key: &str, totals: &Totals) -> ArtifactRecord {

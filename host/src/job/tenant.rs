@@ -22,7 +22,7 @@ use super::share::{self, Shared};
 use super::tell::{self, Personal, Words};
 use crate::audit::{Action, Outcome};
 use crate::catalog::{Letter, LetterFile};
-use crate::config::{DirectoryConfig, MysqlConfig, NotifierConfig, format_size, owners, passphrase_from};
+use crate::config::{DirectoryConfig, MysqlConfig, NotifierConfig, Owners, format_size, passphrase_from};
 use crate::notify::{Alert, Event};
 use crate::pipeline::tar::TarWriter;
 use crate::pipeline::{CipherKey, Compression, Encoder, EncoderSettings, Kdf, Passphrase, Totals};
@@ -513,9 +513,9 @@ fn own_schemas(tenant: &str, source: &MysqlSettings, found: &[String]) -> Result
         let matches = |pattern: &String| name_pattern(pattern).is_ok_and(|glob| glob.compile_matcher().is_match(schema));
         source.include_schemas.is_empty() || source.include_schemas.iter().any(matches)
     };
-    let mut own = Vec::new();
+    let (mut own, owners) = (Vec::new(), Owners::of(&source.tenants));
     for schema in found.iter().filter(|schema| taken(schema)) {
-        match owners(&source.tenants, schema).as_slice() {
+        match owners.of_schema(schema).as_slice() {
             [owner] if *owner == tenant => own.push(schema.clone()),
             [] | [_] => return Err(format!("schema `{schema}` is not of tenant `{tenant}`, and nothing is sent")),
             several => {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::access::{AccessError, Refusal, Scope};
 use crate::audit::AuditError;
 use crate::catalog::CatalogError;
-use crate::job::JobError;
+use crate::job::{FetchError, JobError};
 use crate::spool::SpoolError;
 
 /// Media type of a problem.
@@ -261,6 +261,8 @@ impl From<JobError> for Problem {
             JobError::Spool(SpoolError::Busy { .. }) => Kind::Busy,
             JobError::Config(_) | JobError::Plugin(_) | JobError::Catalog(_) | JobError::Audit(_) => Kind::Configuration,
             JobError::Destination { .. } | JobError::Mysql(_) => Kind::Unreachable,
+            // One that is still being written is as incomplete as one whose end never came.
+            JobError::Fetch(FetchError::Incomplete { .. }) => Kind::Conflict,
             JobError::Cancelled => Kind::Cancelled,
             error if error.is_damage() => Kind::Damage,
             _ => Kind::Failed,

@@ -40,8 +40,8 @@ impl Times {
     /// One line a time: the tests of this file write to the same file.
     fn write(&self) -> Result<()> {
         let Some(path) = std::env::var_os("COFRE_SCALE_JSON") else { return Ok(()) };
-        let lines: String = self.0.iter().map(|time| format!("{time}\n")).collect();
-        Ok(std::fs::OpenOptions::new().append(true).create(true).open(path)?.write_all(lines.as_bytes())?)
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+        self.0.iter().try_for_each(|time| Ok(writeln!(file, "{time}")?))
     }
 }
 

@@ -98,13 +98,10 @@ fn a_year_of_five_hundred_tenants_makes_no_page_heavy() -> Result<()> {
         let (_, again) = page(&api, path, &who)?;
         let mut bytes = text.len();
         for asset in assets(&text) {
-            bytes += match weights.get(asset) {
-                Some(bytes) => *bytes,
-                None => {
-                    let bytes = page(&api, asset, &who)?.0.len();
-                    *weights.entry(asset.to_owned()).or_insert(bytes)
-                }
-            };
+            if !weights.contains_key(asset) {
+                weights.insert(asset.to_owned(), page(&api, asset, &who)?.0.len());
+            }
+            bytes += weights.get(asset).copied().unwrap_or_default();
         }
         println!("{path}: {} bytes of {bytes}, {first:.3} s, {again:.3} s", text.len());
         if bytes >= HEAVIEST {

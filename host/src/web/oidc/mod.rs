@@ -150,7 +150,7 @@ impl Oidc {
         query.append_pair("code_challenge", &challenge).append_pair("code_challenge_method", "S256");
         let (place, mark) = (&metadata.authorization_endpoint, if metadata.authorization_endpoint.contains('?') { '&' } else { '?' });
         let address = format!("{place}{mark}{}", query.finish());
-        let next = next.get(..next.len().min(NEXT_MAX)).filter(|kept| kept.len() == next.len()).unwrap_or("/").to_owned();
+        let next = if next.len() <= NEXT_MAX { next } else { "/" }.to_owned();
         self.remember(state.clone(), Pending { nonce, verifier, next, begun: now });
         Ok(Begun { address, state })
     }

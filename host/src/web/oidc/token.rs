@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused_and_why() {
-        let cases: [(fn(&mut Value), &str); 9] = [
+        type Change = fn(&mut Value);
+        let cases: [(Change, &str); 9] = [
             (|claims| claims["iss"] = json!("https://b"), "another issuer"),
             (|claims| claims["aud"] = json!("other"), "somebody else"),
             (|claims| claims["aud"] = json!(["cofre", "other"]), "somebody else"),

@@ -68,9 +68,10 @@ pub(super) async fn change(visit: Visit, request: Request) -> Answer {
         "totp-disable" => disable(visit, user, form).await,
         "logout-one" => {
             let ended = visit.state.access().end_session(&user.name, form.text("session")).map_err(|error| visit.wrong(error))?;
-            let text = match ended {
-                true => visit.t("A sessão foi encerrada.", "The session has ended."),
-                false => visit.t("Essa sessão já tinha terminado.", "That session had ended already."),
+            let text = if ended {
+                visit.t("A sessão foi encerrada.", "The session has ended.")
+            } else {
+                visit.t("Essa sessão já tinha terminado.", "That session had ended already.")
             };
             Ok(visit.on("/account", (Tone::Good, text)))
         }
