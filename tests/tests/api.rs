@@ -64,7 +64,7 @@ fn a_backup_is_begun_followed_listed_restored_and_downloaded() -> Result<()> {
     ensure!(get("/sets?job=noite")?.json()?["items"][0]["name"] == set.as_str(), "no set of the job");
     ensure!(get("/sets?job=none")?.status == 422, "a job that is not there");
     let log = get(&format!("/sets/{set}/log"))?.json()?;
-    ensure!(log["text"].as_str().is_some_and(|text| text.contains("disk")), "{log}");
+    ensure!(log["text"].as_str().is_some_and(|text| text.contains(&set)), "{log}");
     let detail = get(&format!("/sets/{set}"))?.json()?;
     let key = detail["contents"].as_array().into_iter().flatten().find(|line| line["kind"] == "directory").context("no directory")?;
     let (key, path) = (key["key"].as_str().context("no key")?, cofre.path("files/note"));

@@ -144,7 +144,7 @@ fn kinds(endpoint: &Endpoint) -> Vec<Kind> {
         kinds.push(Kind::Invalid);
     }
     if changes {
-        kinds.extend([Kind::Csrf, Kind::Busy, Kind::Conflict, Kind::TooLarge, Kind::TooMany]);
+        kinds.extend([Kind::Csrf, Kind::TooLarge]);
     }
     if endpoint.method == Method::POST {
         kinds.extend([Kind::KeyReused, Kind::KeyInUse]);
@@ -152,6 +152,8 @@ fn kinds(endpoint: &Endpoint) -> Vec<Kind> {
     if endpoint.body.is_some() {
         kinds.push(Kind::MediaType);
     }
+    // A look at what retention would do waits for no run, and a set may be half made.
+    kinds.extend([Kind::Busy, Kind::Conflict, Kind::TooMany]);
     kinds.extend([Kind::Configuration, Kind::Failed, Kind::Unreachable, Kind::Late]);
     kinds
 }
