@@ -135,6 +135,20 @@ pub struct Installation {
     binary: PathBuf,
 }
 
+/// Every right that a token can have.
+const SCOPES: [&str; 10] = [
+    "status:read",
+    "run:create",
+    "tenant:deliver",
+    "restore:read",
+    "restore:write",
+    "config:read",
+    "config:write",
+    "plugin:write",
+    "audit:read",
+    "access:write",
+];
+
 /// The passphrase of every installation.
 pub const PASSPHRASE: &str = "frase-secreta-plantada-9f3c";
 
@@ -163,6 +177,15 @@ impl Installation {
         );
         installation.configure(&format!("{head}{rest}"))?;
         Ok(installation)
+    }
+
+    /// Makes a token that may do everything, as `cofre token create` tells of it: `text`, and `token` without its secret.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn whole_token(&self) -> Result<serde_json::Value> {
+        let scopes: Vec<&str> = SCOPES.iter().flat_map(|scope| ["--scope", *scope]).collect();
+        self.json(0, &[&["token", "create", "--name", "everything"], scopes.as_slice()].concat())
     }
 
     /// Gives it plug-ins of its own, which others do not lose when they are removed here: some approved, and some that wait.

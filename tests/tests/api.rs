@@ -26,20 +26,8 @@ fn token(cofre: &Installation, arguments: &[&str]) -> Result<String> {
 }
 
 fn whole(cofre: &Installation) -> Result<String> {
-    let scopes = [
-        "status:read",
-        "run:create",
-        "tenant:deliver",
-        "restore:read",
-        "restore:write",
-        "config:read",
-        "config:write",
-        "plugin:write",
-        "audit:read",
-        "access:write",
-    ];
-    let arguments: Vec<&str> = scopes.iter().flat_map(|scope| ["--scope", *scope]).collect();
-    token(cofre, &[&["everything"], arguments.as_slice()].concat())
+    let made = cofre.whole_token()?;
+    made["text"].as_str().map(str::to_owned).with_context(|| format!("no token: {made}"))
 }
 
 #[test]

@@ -11,19 +11,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-const SCOPES: [&str; 10] = [
-    "status:read",
-    "run:create",
-    "tenant:deliver",
-    "restore:read",
-    "restore:write",
-    "config:read",
-    "config:write",
-    "plugin:write",
-    "audit:read",
-    "access:write",
-];
-
 fn installation() -> Result<Installation> {
     let cofre = Installation::new("[encryption]\niterations = 10000\n[[directory]]\npath = \"@DIR@/files\"\ntenant = \"acme\"\n")?;
     cofre.own_plugins(&["local"], &["rest"])?;
@@ -60,8 +47,7 @@ fn known(api: &Api, token: &str, run: &Value) -> Result<Value> {
 fn what_is_answered_is_what_the_document_tells() -> Result<()> {
     let python = packages::python("schemathesis", &["schemathesis==4.32.5"])?;
     let cofre = installation()?;
-    let scopes: Vec<&str> = SCOPES.iter().flat_map(|scope| ["--scope", *scope]).collect();
-    let made = cofre.json(0, &[&["token", "create", "--name", "everything"], scopes.as_slice()].concat())?;
+    let made = cofre.whole_token()?;
     let token = made["text"].as_str().context("no token")?;
     let api = Api::start(&cofre, &["serve", "--listen", "127.0.0.1:0"])?;
     // Something to see in every list.
